@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "gear/config/config.h"
+
+namespace gear::data {
+
+/// Where the pictures come from and how they are cut. Spec 05.
+struct DataConfig {
+  std::string path;
+  std::string val_path;
+  int64_t image_size = 256;
+  int64_t batch_size = 256;
+  int64_t workers = 1;
+  int64_t prefetch = 4;
+  bool random_crop = true;
+  bool random_flip = true;
+  int64_t num_classes = 0;
+  double max_bad_share = 0.01;
+  double max_megapixels = 50.0;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("path", path, "ImageFolder with one folder per class (JPEG, PNG, WebP, BMP, PPM, TIFF).",
+      config::not_empty());
+    v("val_path", val_path, "Held-out ImageFolder for reconstruction metrics; empty: none.");
+    v("image_size", image_size, "Side S of the square training crop in pixels.",
+      config::at_least(8));
+    v("batch_size", batch_size, "Images per optimizer step, over all ranks and micro-batches.",
+      config::at_least(1));
+    v("workers", workers, "Threads that decode images beside the training step.",
+      config::at_least(1));
+    v("prefetch", prefetch, "Batches kept ready at most.", config::at_least(1));
+    v("random_crop", random_crop, "Random crop after the short-side resize; false: centre crop.");
+    v("random_flip", random_flip, "Mirror half of the images left to right.");
+    v("num_classes", num_classes, "Number of classes; 0 takes the number of class folders.",
+      config::at_least(0));
+    v("max_bad_share", max_bad_share,
+      "Unreadable images are skipped and named; above this share of the set the run stops.",
+      config::in_range(0, 1));
+    v("max_megapixels", max_megapixels, "Larger images are skipped and named.",
+      config::greater_than(0));
+  }
+};
+
+}  // namespace gear::data

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "gear/config/config.h"
+#include "gear/core/tensor.h"
+
+// B batch, S image side, N = (S / f)^2 patches, F feature width
+
+namespace gear::models {
+
+/// Frozen vision encoder whose patch features guide the alignment loss.
+struct TeacherConfig {
+  std::string model = "dinov2-vit-b";
+  std::string weights;
+  int64_t layer = -1;
+  int64_t custom_dim = 64;
+  int64_t custom_depth = 2;
+  int64_t custom_heads = 4;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("model", model,
+      "Encoder: dinov2-vit-{s,b,l,g}, dinov2_reg-vit-{s,b,l,g}, or dinov2-custom (see custom_*).");
+    v("weights", weights,
+      "Path of the published weight file; empty means random weights, announced at start.");
+    v("layer", layer, "-1: normalised last output; n: output of block n before the final norm.",
+      config::at_least(-1));
+    v("custom_dim", custom_dim, "Width of dinov2-custom.", config::at_least(1));
+    v("custom_depth", custom_depth, "Blocks of dinov2-custom.", config::at_least(1));
+    v("custom_heads", custom_heads, "Heads of dinov2-custom.", config::at_least(1));
+  }
+};
+
+/// All frozen, eval, no gradient.
+class Teacher : public torch::nn::Module {
+ public:
+  /// images uint8 [B, 3, S, S] -> [B, N, F] float32 patch tokens in raster order, one per token of
+  /// the tokenizer grid.
+  virtual Tensor encode(const Tensor& images_u8) = 0;
+  virtual int64_t feature_dim() const = 0;
+};
+
+/// grid: tokens per side of the tokenizer. Weights are read from config.weights when it is given.
+std::shared_ptr<Teacher> make_teacher(const TeacherConfig& config, int64_t grid);
+
+}  // namespace gear::models

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "gear/config/config.h"
+#include "gear/core/tensor.h"
+
+// B batch, h w token grid, T = B * h * w tokens in (batch, row, column) order, K codes, D code width
+
+namespace gear::models {
+
+enum class QuantizerKind { kVq };
+
+/// Codebook and its loss weights.
+struct QuantizerConfig {
+  QuantizerKind kind = QuantizerKind::kVq;
+  int64_t codebook_size = 16384;
+  int64_t codebook_dim = 8;
+  bool l2_norm = true;
+  double commit_weight = 0.25;
+  double entropy_ratio = 0.05;
+  double entropy_temperature = 0.01;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("kind", kind, "Quantizer family.");
+    v("codebook_size", codebook_size, "Number of codes K.", config::at_least(2));
+    v("codebook_dim", codebook_dim, "Width of a code.", config::at_least(1));
+    v("l2_norm", l2_norm, "Compare latents and codes on the unit sphere (VQ).");
+    v("commit_weight", commit_weight, "Weight beta of the commitment loss.", config::at_least(0));
+    v("entropy_ratio", entropy_ratio, "Weight r_e of sample entropy minus average entropy.",
+      config::at_least(0));
+    v("entropy_temperature", entropy_temperature, "Softmax temperature of the entropy loss.",
+      config::greater_than(0));
+  }
+};
+
+/// Scalar loss terms on the graph, already multiplied by their own weights (commit_weight,
+/// entropy_ratio); the two entropies are for the log. Defined in train mode only.
+struct QuantizerLosses {
+  Tensor codebook;
+  Tensor commit;
+  Tensor entropy;
+  Tensor sample_entropy;
+  Tensor average_entropy;
+};
+
+struct Quantized {
+  Tensor z_q;              // [B, D, h, w], what the decoder sees; carries the straight-through graph
+  Tensor ids;              // [T] int64, the hard read-out
+  Tensor cost;             // [T, K] float32 on the graph: smaller is closer; ids = argmin over K
+  QuantizerLosses losses;  // undefined tensors in eval mode
+};
+
+/// Maps latents to codes. One contract serves every family; recipes do not know which one they
+/// train. Distances and softmax are always float32, whatever autocast says (spec 08, quirk 2).
+class Quantizer : public torch::nn::Module {
+ public:
+  explicit Quantizer(const QuantizerConfig& config) : config_(config) {}
+
+  /// z [B, D, h, w] any float type.
+  virtual Quantized forward(const Tensor& z) = 0;
+  /// Code vectors for decoding: ids [T] -> [T, D].
+  virtual Tensor lookup(const Tensor& ids) = 0;
+
+  const QuantizerConfig& config() const { return config_; }
+
+ protected:
+  QuantizerConfig config_;
+};
+
+std::shared_ptr<Quantizer> make_quantizer(const QuantizerConfig& config);
+
+/// Soft read-out s = softmax(-cost / temperature) in float32, [T, K] -> [T, K].
+Tensor soft_assignment(const Tensor& cost, double temperature);
+
+/// Straight-through variant: value onehot(ids), gradient of the soft assignment. [T, K].
+Tensor straight_through_assignment(const Tensor& soft, const Tensor& ids);
+
+/// w_s * H_sample - w_b * H_average of softmax(affinity / temperature), spec 01 section 5.
+///   affinity [T, K]
+struct EntropyTerms {
+  Tensor sample;   // scalar, mean_t H(p_t)
+  Tensor average;  // scalar, -sum p ln(p + 1e-5) of the mean distribution
+};
+EntropyTerms entropy_terms(const Tensor& affinity, double temperature);
+
+}  // namespace gear::models
+
+template <>
+struct gear::config::EnumNames<gear::models::QuantizerKind> {
+  static constexpr std::array<const char*, 1> value = {"vq"};
+};

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gear/config/config.h"
+#include "gear/core/tensor.h"
+#include "gear/models/tokenizers/quantizer.h"
+
+// B batch, S image side, f downsampling, h = w = S / f, D code width
+
+namespace gear::models {
+
+/// Convolutional tokenizer. VQ-16 is the default; VQ-8 has ch_mult [1, 2, 2, 4].
+struct TokenizerConfig {
+  int64_t ch = 128;
+  std::vector<int64_t> ch_mult = {1, 1, 2, 2, 4};
+  int64_t num_res_blocks = 2;
+  int64_t z_channels = 256;
+  double dropout = 0.0;
+  QuantizerConfig quantizer;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("ch", ch, "Base width; group norm needs a multiple of 32.", config::multiple_of(32),
+      config::at_least(32));
+    v("ch_mult", ch_mult, "Width of each resolution level, in units of ch.", config::at_least(1));
+    v("num_res_blocks", num_res_blocks, "Residual blocks per encoder level; the decoder has one more.",
+      config::at_least(1));
+    v("z_channels", z_channels, "Width of the encoder output before quant_conv.",
+      config::at_least(1));
+    v("dropout", dropout, "Drop probability inside residual blocks.", config::in_range(0, 0.9));
+    v("quantizer", quantizer, "Codebook.");
+  }
+  void check(const config::Where& at) const {
+    if (ch_mult.empty()) fail(at("ch_mult"), "needs at least one level");
+  }
+  /// Pixels per token side: 2 to the number of levels but one.
+  int64_t downsampling() const { return int64_t{1} << (ch_mult.size() - 1); }
+};
+
+/// Everything one forward pass of the tokenizer yields.
+struct Tokenized {
+  Tensor z;               // [B, D, h, w] before quantisation, float32
+  Quantized quantized;    // read-outs and losses
+  Tensor reconstruction;  // [B, 3, S, S] float32, not clamped
+};
+
+/// Encoder, quantizer and decoder. Registered names are those of the published checkpoints.
+class Tokenizer : public torch::nn::Module {
+ public:
+  /// images [B, 3, S, S] float in [-1, 1].
+  virtual Tokenized forward(const Tensor& images) = 0;
+  /// images -> z [B, D, h, w] float32, before quantisation.
+  virtual Tensor encode(const Tensor& images) = 0;
+  /// z_q [B, D, h, w] -> image [B, 3, S, S] float32, not clamped.
+  virtual Tensor decode(const Tensor& z_q) = 0;
+  virtual Quantizer& quantizer() = 0;
+  virtual const TokenizerConfig& config() const = 0;
+
+  /// Hard indices of images: [B, N] int64.
+  Tensor encode_ids(const Tensor& images);
+  /// ids [B, N] of a square grid -> image [B, 3, S, S].
+  Tensor decode_ids(const Tensor& ids);
+};
+
+std::shared_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config);
+
+/// uint8 [0, 255] -> float32 [-1, 1]: u / 127.5 - 1.
+Tensor to_signed_unit(const Tensor& images_u8);
+/// float [-1, 1] -> uint8 by trunc(clamp(127.5 v + 128, 0, 255)), spec 02 section 6.
+Tensor to_uint8(const Tensor& images);
+
+}  // namespace gear::models

@@ -1,0 +1,231 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "gear/config/config.h"
+#include "gear/data/data_config.h"
+#include "gear/models/ar/ar_config.h"
+#include "gear/models/teachers/teacher.h"
+#include "gear/models/tokenizers/tokenizer.h"
+
+namespace gear::train {
+
+enum class RecipeKind { kTokenizer, kGear, kAr };
+enum class Readout { kSoft, kSte };
+enum class Precision { kFp32, kBf16 };
+enum class SpatialNorm { kNone, kDemean, kZscore };
+
+/// Weights and switches of every loss. Spec 03.
+struct LossConfig {
+  double reconstruction = 1.0;
+  std::string reconstruction_kind = "l1";
+  double perceptual = 1.0;
+  std::string lpips_vgg_weights;
+  std::string lpips_linear_weights;
+  double gan = 0.1;
+  int64_t gan_start = 0;
+  double lecam = 0.0;
+  double lecam_decay = 0.999;
+  double quantizer = 1.0;
+  double align_tokenizer = 0.5;
+  double align_ar = 0.5;
+  Readout readout = Readout::kSoft;
+  double temperature = 0.1;
+  int64_t tap = 4;
+  int64_t projector_dim = 2048;
+  SpatialNorm spatial_norm = SpatialNorm::kNone;
+  double spatial_norm_alpha = 0.6;
+  bool repa = true;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("reconstruction", reconstruction, "Weight of the pixel loss.", config::at_least(0));
+    v("reconstruction_kind", reconstruction_kind, "Pixel loss.", config::one_of({"l1", "l2"}));
+    v("perceptual", perceptual, "Weight of LPIPS; 0 leaves its network out.", config::at_least(0));
+    v("lpips_vgg_weights", lpips_vgg_weights,
+      "Path of torchvision's vgg16-397923af.pth; empty: random, announced at start.");
+    v("lpips_linear_weights", lpips_linear_weights,
+      "Path of the LPIPS linear weights vgg.pth (v0.1); empty: random, announced at start.");
+    v("gan", gan, "Weight of -mean D(reconstruction); 0 leaves the discriminator out.",
+      config::at_least(0));
+    v("gan_start", gan_start, "First step at which the adversarial terms count.",
+      config::at_least(0));
+    v("lecam", lecam, "Weight of the LeCam regulariser of the discriminator.", config::at_least(0));
+    v("lecam_decay", lecam_decay, "Decay of the logit averages of LeCam.", config::in_range(0, 1));
+    v("quantizer", quantizer, "Weight of codebook + commitment + entropy losses.",
+      config::at_least(0));
+    v("align_tokenizer", align_tokenizer,
+      "lambda_s: weight of the soft-path alignment loss that reaches the tokenizer.",
+      config::at_least(0));
+    v("align_ar", align_ar, "lambda_h: weight of the alignment loss of the transformer.",
+      config::at_least(0));
+    v("readout", readout,
+      "Read-out of the alignment path: soft (GEAR) or ste (straight-through, known to collapse).");
+    v("temperature", temperature, "tau of the soft assignment.", config::greater_than(0));
+    v("tap", tap, "Transformer block (1-based) whose output is aligned.", config::at_least(1));
+    v("projector_dim", projector_dim, "Hidden width of the projector.", config::at_least(1));
+    v("spatial_norm", spatial_norm, "Normalisation of the teacher features over the tokens.");
+    v("spatial_norm_alpha", spatial_norm_alpha, "Share of the mean that spatial_norm removes.",
+      config::in_range(0, 1));
+    v("repa", repa, "Alignment with the teacher; false leaves teacher and projector out.");
+  }
+};
+
+/// AdamW, one learning rate for each of the three optimizers. Spec 03 section 6.
+struct OptimizerConfig {
+  double tokenizer_lr = 1e-4;
+  double discriminator_lr = 1e-4;
+  double ar_lr = 1e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0.0;
+  double max_grad_norm = 1.0;
+  std::string schedule = "constant";
+  int64_t warmup_steps = 1;
+  double lr_min = 0.0;
+  double ema_decay = 0.9999;
+  int64_t accumulation = 1;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("tokenizer_lr", tokenizer_lr, "Learning rate of the tokenizer.", config::at_least(0));
+    v("discriminator_lr", discriminator_lr, "Learning rate of the discriminator.",
+      config::at_least(0));
+    v("ar_lr", ar_lr, "Learning rate of transformer and projector.", config::at_least(0));
+    v("beta1", beta1, "AdamW beta1.", config::in_range(0, 1));
+    v("beta2", beta2, "AdamW beta2.", config::in_range(0, 1));
+    v("eps", eps, "AdamW epsilon.", config::greater_than(0));
+    v("weight_decay", weight_decay, "Decoupled weight decay.", config::at_least(0));
+    v("max_grad_norm", max_grad_norm,
+      "Global L2 norm to which the gradients of each optimizer are clipped.",
+      config::greater_than(0));
+    v("schedule", schedule, "Learning rate after the warm-up.",
+      config::one_of({"constant", "cosine"}));
+    v("warmup_steps", warmup_steps,
+      "Linear warm-up; the first update then has learning rate 0. 0: none.", config::at_least(0));
+    v("lr_min", lr_min, "Final learning rate of the cosine schedule.", config::at_least(0));
+    v("ema_decay", ema_decay, "Decay of the averaged weights.", config::in_range(0, 1));
+    v("accumulation", accumulation, "Micro-batches per optimizer step.", config::at_least(1));
+  }
+};
+
+/// Where the weights come from at step 0. Each is a gear checkpoint or run folder, or a weight file.
+struct InitConfig {
+  std::string tokenizer;
+  std::string discriminator;
+  std::string ar;
+  std::string projector;
+  bool tokenizer_ema = true;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("tokenizer", tokenizer,
+      "Checkpoint, run folder or weight file for the tokenizer; required by the recipe `ar`.");
+    v("discriminator", discriminator, "Same for the discriminator.");
+    v("ar", ar, "Same for the transformer (its averaged weights when the file has them).");
+    v("projector", projector, "Same for the projector.");
+    v("tokenizer_ema", tokenizer_ema,
+      "Recipe `ar`: take the averaged tokenizer weights where the file has them.");
+  }
+};
+
+/// What is written while training, and how often (in steps; 0: never).
+struct OutputConfig {
+  int64_t log_every = 50;
+  int64_t checkpoint_every = 5000;
+  int64_t keep_checkpoints = 3;
+  int64_t preview_every = 10000;
+  int64_t preview_images = 8;
+  int64_t eval_every = 0;
+  int64_t eval_images = 0;
+  double sample_cfg = 4.0;
+  int64_t sample_top_k = 2000;
+  double sample_top_p = 1.0;
+  double sample_temperature = 1.0;
+  bool tensorboard = true;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("log_every", log_every, "Steps between lines of metrics.jsonl.", config::at_least(1));
+    v("checkpoint_every", checkpoint_every, "Steps between checkpoints; the end always has one.",
+      config::at_least(0));
+    v("keep_checkpoints", keep_checkpoints, "Newest checkpoints kept.", config::at_least(1));
+    v("preview_every", preview_every, "Steps between reconstruction and sample grids.",
+      config::at_least(0));
+    v("preview_images", preview_images, "Pictures per grid.", config::at_least(1));
+    v("eval_every", eval_every, "Steps between PSNR measurements on data.val_path.",
+      config::at_least(0));
+    v("eval_images", eval_images, "Held-out images measured; 0: all.", config::at_least(0));
+    v("sample_cfg", sample_cfg, "Guidance of the sample grids.", config::at_least(0));
+    v("sample_top_k", sample_top_k, "Top-k of the sample grids; 0: off.", config::at_least(0));
+    v("sample_top_p", sample_top_p, "Top-p of the sample grids; 1: off.", config::in_range(0, 1));
+    v("sample_temperature", sample_temperature, "Temperature of the sample grids.",
+      config::at_least(0));
+    v("tensorboard", tensorboard, "Write TensorBoard event files.");
+  }
+};
+
+/// A whole training run: what a YAML file under configs/ holds.
+struct RunConfig {
+  RecipeKind recipe = RecipeKind::kGear;
+  std::string run_dir;
+  int64_t seed = 0;
+  int64_t steps = 400000;
+  Precision precision = Precision::kBf16;
+  int64_t threads = 0;
+  data::DataConfig data;
+  models::TokenizerConfig tokenizer;
+  models::ArConfig ar;
+  models::TeacherConfig teacher;
+  LossConfig loss;
+  OptimizerConfig optimizer;
+  InitConfig init;
+  OutputConfig output;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("recipe", recipe,
+      "tokenizer: stage 0; gear: joint training; ar: transformer on a frozen tokenizer.");
+    v("run_dir", run_dir, "Folder that will hold everything about the run.", config::not_empty());
+    v("seed", seed, "Base of every random stream.");
+    v("steps", steps, "Optimizer updates in total.", config::at_least(1));
+    v("precision", precision, "fp32, or bf16 autocast (weights and losses stay float32).");
+    v("threads", threads, "Threads of the tensor library; 0: one per core.", config::at_least(0));
+    v("data", data, "Images.");
+    v("tokenizer", tokenizer, "Tokenizer.");
+    v("ar", ar, "Transformer.");
+    v("teacher", teacher, "Vision teacher of the alignment loss.");
+    v("loss", loss, "Losses.");
+    v("optimizer", optimizer, "Optimizers and averages.");
+    v("init", init, "Initial weights.");
+    v("output", output, "Logs, checkpoints, pictures.");
+  }
+  /// Rules between sections, and the derived fields of `ar` (see ArConfig).
+  void check(const config::Where& at) const;
+
+  int64_t grid() const { return data.image_size / tokenizer.downsampling(); }  // tokens per side
+  /// `ar` with vocab_size, num_tokens and num_classes filled in.
+  models::ArConfig resolved_ar() const;
+};
+
+}  // namespace gear::train
+
+template <>
+struct gear::config::EnumNames<gear::train::RecipeKind> {
+  static constexpr std::array<const char*, 3> value = {"tokenizer", "gear", "ar"};
+};
+template <>
+struct gear::config::EnumNames<gear::train::Readout> {
+  static constexpr std::array<const char*, 2> value = {"soft", "ste"};
+};
+template <>
+struct gear::config::EnumNames<gear::train::Precision> {
+  static constexpr std::array<const char*, 2> value = {"fp32", "bf16"};
+};
+template <>
+struct gear::config::EnumNames<gear::train::SpatialNorm> {
+  static constexpr std::array<const char*, 3> value = {"none", "demean", "zscore"};
+};

@@ -1,0 +1,166 @@
+#include "gear/config/tree.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <set>
+
+#include "gear/core/error.h"
+
+namespace gear::config {
+namespace {
+
+std::string origin_of(const YAML::Node& yaml, const std::string& source, bool with_line) {
+  if (!with_line || yaml.Mark().is_null()) return source;
+  return source + ":" + std::to_string(yaml.Mark().line + 1);
+}
+
+Node convert(const YAML::Node& yaml, const std::string& source, bool with_line) {
+  Node node;
+  node.origin = origin_of(yaml, source, with_line);
+  switch (yaml.Type()) {
+    case YAML::NodeType::Scalar:
+      node.kind = Node::Kind::kScalar;
+      node.scalar = yaml.Scalar();
+      break;
+    case YAML::NodeType::Sequence:
+      node.kind = Node::Kind::kList;
+      for (const auto& item : yaml) node.list.push_back(convert(item, source, with_line));
+      break;
+    case YAML::NodeType::Map:
+      node.kind = Node::Kind::kMap;
+      for (const auto& item : yaml) {
+        const std::string key = item.first.Scalar();
+        if (node.find(key) != nullptr) {
+          fail(origin_of(item.first, source, with_line), ": ", key, ": this key is given twice");
+        }
+        Node child = convert(item.second, source, with_line);
+        child.origin = origin_of(item.first, source, with_line);
+        node.map.emplace_back(key, std::move(child));
+      }
+      break;
+    default:
+      break;
+  }
+  return node;
+}
+
+void merge(Node& base, Node&& top) {
+  if (base.kind != Node::Kind::kMap || top.kind != Node::Kind::kMap) {
+    base = std::move(top);
+    return;
+  }
+  for (auto& [key, child] : top.map) {
+    if (Node* existing = base.find(key)) {
+      merge(*existing, std::move(child));
+    } else {
+      base.map.emplace_back(key, std::move(child));
+    }
+  }
+  base.origin = top.origin;
+}
+
+Node load_with_bases(const std::filesystem::path& path, std::set<std::string>& open_files) {
+  const std::string source = path.string();
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) {
+    fail(source, ": no such configuration file");
+  }
+  const std::string canonical = std::filesystem::weakly_canonical(path).string();
+  if (!open_files.insert(canonical).second) {
+    fail(source, ": extends itself (through the files it extends)");
+  }
+  Node top;
+  try {
+    top = convert(YAML::LoadFile(source), source, true);
+  } catch (const YAML::Exception& cause) {
+    fail(source, ":", cause.mark.line + 1, ": not valid YAML: ", cause.msg);
+  }
+  if (top.kind == Node::Kind::kNull) top.kind = Node::Kind::kMap;  // an empty file sets nothing
+  if (top.kind != Node::Kind::kMap) fail(source, ": expected keys and values at the top level");
+
+  Node merged;
+  merged.kind = Node::Kind::kMap;
+  const auto extends =
+      std::find_if(top.map.begin(), top.map.end(), [](auto& item) { return item.first == "extends"; });
+  if (extends != top.map.end()) {
+    std::vector<Node> bases = extends->second.list;
+    if (extends->second.kind == Node::Kind::kScalar) bases = {extends->second};
+    for (const Node& base : bases) {
+      const auto base_path = path.parent_path() / base.scalar;
+      with_context(extends->second.origin + ": extends",
+                   [&] { merge(merged, load_with_bases(base_path, open_files)); });
+    }
+    top.map.erase(extends);
+  }
+  merge(merged, std::move(top));
+  open_files.erase(canonical);
+  return merged;
+}
+
+const Node* find_dotted(const Node& root, const std::string& dotted_key) {
+  const Node* node = &root;
+  size_t start = 0;
+  while (node != nullptr && start <= dotted_key.size()) {
+    const size_t dot = std::min(dotted_key.find('.', start), dotted_key.size());
+    node = node->find(dotted_key.substr(start, dot - start));
+    start = dot + 1;
+  }
+  return node;
+}
+
+}  // namespace
+
+const Node* Node::find(const std::string& key) const {
+  for (const auto& [name, child] : map) {
+    if (name == key) return &child;
+  }
+  return nullptr;
+}
+
+Node* Node::find(const std::string& key) {
+  return const_cast<Node*>(static_cast<const Node*>(this)->find(key));
+}
+
+Node load_tree(const std::filesystem::path& path) {
+  std::set<std::string> open_files;
+  return load_with_bases(path, open_files);
+}
+
+void apply_override(Node& root, const std::string& assignment) {
+  const size_t equals = assignment.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    fail("--set ", assignment, ": expected key=value, for example --set ar.depth=12");
+  }
+  const std::string key = assignment.substr(0, equals);
+  Node value;
+  try {
+    value = convert(YAML::Load(assignment.substr(equals + 1)), "--set", false);
+  } catch (const YAML::Exception& cause) {
+    fail("--set ", key, ": not a valid YAML value: ", cause.msg);
+  }
+  if (value.kind == Node::Kind::kNull) value.kind = Node::Kind::kScalar;  // "key=" means empty text
+
+  Node* node = &root;
+  for (size_t start = 0; start <= key.size();) {
+    const size_t dot = std::min(key.find('.', start), key.size());
+    const std::string name = key.substr(start, dot - start);
+    if (name.empty()) fail("--set ", assignment, ": the key has an empty part");
+    if (node->kind != Node::Kind::kMap) *node = Node{.kind = Node::Kind::kMap, .origin = "--set"};
+    if (node->find(name) == nullptr) {
+      node->map.emplace_back(name, Node{.kind = Node::Kind::kMap, .origin = "--set"});
+    }
+    node = node->find(name);
+    start = dot + 1;
+  }
+  value.origin = "--set";
+  *node = std::move(value);
+}
+
+std::string place(const Node& root, const std::string& dotted_key) {
+  const Node* node = find_dotted(root, dotted_key);
+  if (node == nullptr) return dotted_key + " (default): ";
+  return node->origin + (node->origin == "--set" ? " " : ": ") + dotted_key + ": ";
+}
+
+}  // namespace gear::config
