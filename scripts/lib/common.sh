@@ -15,6 +15,7 @@ PHASE=""         # what is being done, as a sentence part: "building gear"
 PHASE_ADVICE=""  # what to do when that fails
 PHASE_LOG=""
 PHASE_TEE=""     # process id of the tee that writes the log
+BACKGROUND=""    # process id of what runs beside a phase, such as a display of progress
 PHASE_TIMES=()   # "name<TAB>seconds", in order
 
 exec 3>&1 4>&2  # the terminal, also while a phase writes to its log
@@ -53,8 +54,16 @@ run_phase() {
   PHASE="" PHASE_ADVICE="" PHASE_LOG=""
 }
 
+stop_background() {
+  [[ -n $BACKGROUND ]] || return 0
+  kill "$BACKGROUND" 2>/dev/null || true
+  wait "$BACKGROUND" 2>/dev/null || true
+  BACKGROUND=""
+}
+
 # Gives the terminal back and waits until the log is whole.
 close_log() {
+  stop_background
   exec 1>&3 2>&4
   [[ -z $PHASE_TEE ]] || wait "$PHASE_TEE" || true
   PHASE_TEE=""

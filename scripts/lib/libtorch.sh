@@ -29,6 +29,7 @@ pins() {
 install_libtorch() {
   local with_cuda=$1 files=(third_party/libtorch-cpu.txt) todo name version hash size
   [[ $with_cuda == yes ]] && files+=(third_party/libtorch-cuda.txt)
+  lock_deps
   discard_other_versions
   mkdir -p "$LIBTORCH_STAMPS"
   todo=$(pins "${files[@]}" | without_stamped)
@@ -36,7 +37,7 @@ install_libtorch() {
     say "LibTorch is installed in $(relative "$LIBTORCH_DIR")."
     return
   fi
-  say "Fetching $(awk '{ mb += $4 } END { print NR " wheels, " mb " MB" }' <<<"$todo")."
+  say "Wheels to fetch: $(awk '{ mb += $4 } END { print NR ", together " mb " MB" }' <<<"$todo")."
   while read -r name version hash size; do
     install_wheel "$name" "$version" "$hash" "$size"
   done <<<"$todo"
@@ -49,6 +50,15 @@ without_stamped() {
   while read -r name version hash size; do
     [[ -e $(stamp_of "$name" "$version" "$hash") ]] || say "$name $version $hash $size"
   done
+}
+
+# Two installations at once would spoil each other's files; the lock goes when the script ends.
+lock_deps() {
+  mkdir -p "$DEPS_DIR"
+  exec {DEPS_LOCK}>"$DEPS_DIR/.lock"
+  flock --nonblock "$DEPS_LOCK" && return
+  say "Waiting for another installation into $(relative "$DEPS_DIR") to end."
+  flock "$DEPS_LOCK"
 }
 
 # Starts afresh when a stamp belongs to no pin: two versions must not mix in one folder.
@@ -68,15 +78,14 @@ discard_other_versions() {
 }
 
 install_wheel() {
-  local name=$1 version=$2 hash=$3 size=$4 work="$DEPS_DIR/fetch" watcher
+  local name=$1 version=$2 hash=$3 size=$4 work="$DEPS_DIR/fetch"
   rm -rf "$work"
   mkdir -p "$work/tmp" "$work/wheel"
   say "$name $version: fetching $size MB"
   show_growth "$work" "$size" &
-  watcher=$!
+  BACKGROUND=$!
   fetch_wheel "$name" "$version" "$hash" "$work"
-  kill "$watcher" 2>/dev/null || true
-  wait "$watcher" 2>/dev/null || true
+  stop_background
   say "$name $version: unpacking"
   python3 scripts/lib/unpack_wheel.py "$work"/wheel/*.whl "$LIBTORCH_DIR"
   : >"$(stamp_of "$name" "$version" "$hash")"
@@ -101,7 +110,7 @@ fetch_wheel() {
   fi
   if grep -q 'No matching distribution' "$log"; then
     die "the package index has no $name $version or cannot be reached; check the network and" \
-      "\`python3 -m pip config list\`, then run $SCRIPT again; it continues there." 
+      "\`python3 -m pip config list\`, then run $SCRIPT again; it continues there."
   fi
   if grep -q 'No space left' "$log"; then
     die "no disk space left while fetching $name ($size MB); free about 6 GB, then run $SCRIPT again."
@@ -110,13 +119,14 @@ fetch_wheel() {
     "it continues there. The log is $(relative "$PHASE_LOG")."
 }
 
-# Prints every ten seconds how much of a download has arrived. Ends with the script.
+# Prints every ten seconds how much of a download has arrived, until it is stopped.
 show_growth() {
   local folder=$1 total=$2 have
-  trap - ERR
-  set +eE
-  while sleep 10 && [[ -d $folder ]] && kill -0 "$$" 2>/dev/null; do
-    have=$(du -sm "$folder" 2>/dev/null | cut -f1)
+  trap - ERR INT TERM
+  set +e
+  # Not even the sleep may hold the log open once this is stopped.
+  while sleep 10 >/dev/null 2>&1 && [[ -d $folder ]] && kill -0 "$$" 2>/dev/null; do
+    have=$(du -s -B 1000000 "$folder" 2>/dev/null | cut -f1)
     say "  ${have:-0} of $total MB"
   done
 }

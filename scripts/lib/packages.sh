@@ -35,7 +35,7 @@ install_packages() {
   run+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300
     -o Acquire::Retries=3 -o Dpkg::Use-Pty=0)
   say "Installing ${missing% }"
-  "${run[@]}" update
+  "${run[@]}" update || say "apt-get update failed; going on with the package lists that are there."
   # shellcheck disable=SC2086  # one word per package
   "${run[@]}" install -y --no-install-recommends $missing
 }

@@ -7,7 +7,6 @@ file is written beside its final name and renamed, so a file that is there is wh
 runs from the folder keeps the one it has open. Running it again repairs what is missing.
 """
 
-import calendar
 import os
 import shutil
 import sys
@@ -28,10 +27,7 @@ def unpack(member, wheel, folder):
     partial = target + ".partial"
     with wheel.open(member) as source, open(partial, "wb") as sink:
         shutil.copyfileobj(source, sink, 1 << 20)
-    # Headers keep the date of the wheel, so that unpacking again rebuilds nothing.
     os.chmod(partial, (member.external_attr >> 16) & 0o777 or 0o644)
-    date = calendar.timegm(member.date_time + (0, 0, 0))
-    os.utime(partial, (date, date))
     os.replace(partial, target)
 
 
