@@ -1,0 +1,28 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace gear::golden {
+
+// One builder per model family, each in manifest_<family>.cpp and listed in manifests.cpp. `model`
+// is the name of the manifest ("vq-16") and `config` its "config". A builder returns nothing when
+// the name is not one of its own. It runs inside nn::MetaScope: the network has no storage.
+using ManifestBuilder = std::shared_ptr<torch::nn::Module> (*)(const std::string& model,
+                                                               const nlohmann::json& config);
+
+std::shared_ptr<torch::nn::Module> build_manifest_vq(const std::string& model,
+                                                     const nlohmann::json& config);
+std::shared_ptr<torch::nn::Module> build_manifest_llamagen(const std::string& model,
+                                                           const nlohmann::json& config);
+std::shared_ptr<torch::nn::Module> build_manifest_projector(const std::string& model,
+                                                            const nlohmann::json& config);
+std::shared_ptr<torch::nn::Module> build_manifest_dinov2(const std::string& model,
+                                                         const nlohmann::json& config);
+std::shared_ptr<torch::nn::Module> build_manifest_critics(const std::string& model,  // patchgan, lpips
+                                                          const nlohmann::json& config);
+
+}  // namespace gear::golden
