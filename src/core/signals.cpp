@@ -1,6 +1,7 @@
 #include "gear/core/signals.h"
 
 #include <csignal>
+#include <initializer_list>
 
 namespace gear {
 namespace {

@@ -1,0 +1,179 @@
+#include "gear/io/atomic.h"
+
+#include <fcntl.h>
+#include <stdio.h>  // renameat2
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <vector>
+
+#include "gear/core/error.h"
+
+namespace gear::io {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kPartialSuffix = ".partial";
+
+[[noreturn]] void fail_with_errno(const std::string& path, const char* action, int error) {
+  const char* advice = "";
+  if (error == ENOSPC || error == EDQUOT) {
+    advice = "; free space there or choose another output folder";
+  } else if (error == EFBIG) {
+    advice = "; raise the limit on file size (ulimit -f) or choose another output folder";
+  } else if (error == EACCES || error == EPERM || error == EROFS) {
+    advice = "; choose an output folder that you may write to";
+  }
+  fail(path, ": cannot ", action, ": ", std::strerror(error), advice);
+}
+
+/// fsync of a file or folder by path.
+void sync_path(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) fail_with_errno(path.string(), "open", errno);
+  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
+  ::close(descriptor);
+  // Some network file systems know no fsync of folders and say so with EINVAL.
+  if (error != 0 && error != EINVAL) fail_with_errno(path.string(), "sync", error);
+}
+
+fs::path parent_folder(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+/// ".<name>.partial", hidden from a plain listing.
+std::string partial_name(const std::string& name) {
+  return std::string(".").append(name).append(kPartialSuffix);
+}
+
+void make_folders(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail_with_errno(folder.string(), "create the folder", error.value());
+}
+
+/// "folder/name/" names the same folder as "folder/name".
+fs::path without_trailing_slash(const fs::path& path) {
+  return path.has_filename() ? path : path.parent_path();
+}
+
+}  // namespace
+
+FileWriter::FileWriter(const fs::path& path) : path_(path.string()) {
+  descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail_with_errno(path_, "create", errno);
+}
+
+FileWriter::~FileWriter() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void FileWriter::write(const void* data, size_t bytes) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = ::write(descriptor_, next, bytes);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail_with_errno(path_, "write", errno);
+    }
+    next += written;
+    bytes -= static_cast<size_t>(written);
+    position_ += static_cast<uint64_t>(written);
+  }
+}
+
+void FileWriter::sync() {
+  if (::fsync(descriptor_) != 0) fail_with_errno(path_, "sync", errno);
+}
+
+void FileWriter::close() {
+  const int result = ::close(descriptor_);
+  descriptor_ = -1;
+  if (result != 0) fail_with_errno(path_, "close", errno);
+}
+
+void write_file_atomically(const fs::path& path, const std::function<void(FileWriter&)>& write) {
+  static std::atomic<uint64_t> counter{0};
+  const fs::path folder = parent_folder(path);
+  make_folders(folder);
+  const std::string unique = std::to_string(::getpid()) + "-" + std::to_string(counter++);
+  const fs::path partial = folder / partial_name(path.filename().string() + "." + unique);
+  try {
+    FileWriter file(partial);
+    write(file);
+    file.sync();
+    file.close();
+    if (::rename(partial.c_str(), path.c_str()) != 0) {
+      fail_with_errno(path.string(), "rename to this name", errno);
+    }
+  } catch (const std::exception&) {
+    ::unlink(partial.c_str());
+    throw;
+  }
+  sync_path(folder);
+}
+
+void write_file_atomically(const fs::path& path, std::string_view bytes) {
+  write_file_atomically(path, [&](FileWriter& file) { file.write(bytes); });
+}
+
+AtomicDirectory::AtomicDirectory(fs::path final_path)
+    : final_path_(without_trailing_slash(final_path)),
+      temporary_path_(temporary_path(final_path_)) {
+  std::error_code error;
+  fs::remove_all(temporary_path_, error);
+  if (error) fail_with_errno(temporary_path_.string(), "remove", error.value());
+  make_folders(temporary_path_);
+}
+
+AtomicDirectory::~AtomicDirectory() {
+  std::error_code ignored;  // a destructor must not throw; the next attempt removes the rest
+  if (!committed_) fs::remove_all(temporary_path_, ignored);
+}
+
+fs::path AtomicDirectory::temporary_path(const fs::path& final_path) {
+  const fs::path path = without_trailing_slash(final_path);
+  return parent_folder(path) / partial_name(path.filename().string());
+}
+
+void AtomicDirectory::commit() {
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(temporary_path_, error)) {
+    if (entry.is_regular_file() || entry.is_directory()) sync_path(entry.path());
+  }
+  if (error) fail_with_errno(temporary_path_.string(), "list", error.value());
+  sync_path(temporary_path_);
+  if (::rename(temporary_path_.c_str(), final_path_.c_str()) != 0) {
+    if (errno != ENOTEMPTY && errno != EEXIST) {
+      fail_with_errno(final_path_.string(), "rename to this name", errno);
+    }
+    // A folder is in the way: the two change places in one step, then the old one goes.
+    if (::renameat2(AT_FDCWD, temporary_path_.c_str(), AT_FDCWD, final_path_.c_str(),
+                    RENAME_EXCHANGE) != 0) {
+      fail_with_errno(final_path_.string(), "replace the folder of this name", errno);
+    }
+    fs::remove_all(temporary_path_, error);
+    if (error) fail_with_errno(temporary_path_.string(), "remove", error.value());
+  }
+  committed_ = true;
+  sync_path(parent_folder(final_path_));
+}
+
+void remove_partial_files(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> partial;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(".") && name.ends_with(kPartialSuffix)) partial.push_back(entry.path());
+  }
+  if (error && error.value() != ENOENT) fail_with_errno(folder.string(), "list", error.value());
+  for (const auto& path : partial) {
+    fs::remove_all(path, error);
+    if (error) fail_with_errno(path.string(), "remove", error.value());
+  }
+}
+
+}  // namespace gear::io
