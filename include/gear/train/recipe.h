@@ -3,26 +3,17 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include "gear/core/error.h"
 #include "gear/core/tensor.h"
 #include "gear/data/batch.h"
 #include "gear/models/ar/ar_model.h"
 #include "gear/models/tokenizers/tokenizer.h"
 #include "gear/train/metrics.h"
+#include "gear/train/nonfinite.h"
+#include "gear/train/state.h"
 
 namespace gear::train {
-
-/// Tensors that belong together in a checkpoint: one safetensors file. They share storage with the
-/// live ones, so saving reads them and loading copies into them.
-struct TensorGroup {
-  std::string name;  // "tokenizer", "tokenizer_ema", "ar", "ar_ema", "projector", "discriminator",
-                     // "optimizer_tokenizer", ...
-  std::vector<std::pair<std::string, Tensor>> tensors;
-};
 
 /// What a step may know of the run around it.
 struct StepContext {
@@ -51,12 +42,6 @@ class Recipe {
   virtual std::vector<TensorGroup> state() = 0;
 
   virtual SamplingPair sampling_pair(bool ema) = 0;
-};
-
-/// A loss or gradient was NaN or infinite; the message names the first bad tensor.
-class NonFiniteError : public Error {
- public:
-  using Error::Error;
 };
 
 }  // namespace gear::train

@@ -6,21 +6,24 @@
 
 #include "gear/config/config.h"
 #include "gear/data/data_config.h"
+#include "gear/losses/alignment.h"
+#include "gear/losses/reconstruction.h"
 #include "gear/models/ar/ar_config.h"
+#include "gear/models/critics/patch_gan.h"
 #include "gear/models/teachers/teacher.h"
 #include "gear/models/tokenizers/tokenizer.h"
+#include "gear/train/optimizer_config.h"
 
 namespace gear::train {
 
 enum class RecipeKind { kTokenizer, kGear, kAr };
 enum class Readout { kSoft, kSte };
 enum class Precision { kFp32, kBf16 };
-enum class SpatialNorm { kNone, kDemean, kZscore };
 
 /// Weights and switches of every loss. Spec 03.
 struct LossConfig {
   double reconstruction = 1.0;
-  std::string reconstruction_kind = "l1";
+  losses::ReconstructionKind reconstruction_kind = losses::ReconstructionKind::kL1;
   double perceptual = 1.0;
   std::string lpips_vgg_weights;
   std::string lpips_linear_weights;
@@ -35,14 +38,14 @@ struct LossConfig {
   double temperature = 0.1;
   int64_t tap = 4;
   int64_t projector_dim = 2048;
-  SpatialNorm spatial_norm = SpatialNorm::kNone;
+  losses::SpatialNorm spatial_norm = losses::SpatialNorm::kNone;
   double spatial_norm_alpha = 0.6;
   bool repa = true;
 
   template <class Visitor>
   void fields(Visitor& v) {
     v("reconstruction", reconstruction, "Weight of the pixel loss.", config::at_least(0));
-    v("reconstruction_kind", reconstruction_kind, "Pixel loss.", config::one_of({"l1", "l2"}));
+    v("reconstruction_kind", reconstruction_kind, "Pixel loss.");
     v("perceptual", perceptual, "Weight of LPIPS; 0 leaves its network out.", config::at_least(0));
     v("lpips_vgg_weights", lpips_vgg_weights,
       "Path of torchvision's vgg16-397923af.pth; empty: random, announced at start.");
@@ -73,47 +76,9 @@ struct LossConfig {
   }
 };
 
-/// AdamW, one learning rate for each of the three optimizers. Spec 03 section 6.
-struct OptimizerConfig {
-  double tokenizer_lr = 1e-4;
-  double discriminator_lr = 1e-4;
-  double ar_lr = 1e-4;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double eps = 1e-8;
-  double weight_decay = 0.0;
-  double max_grad_norm = 1.0;
-  std::string schedule = "constant";
-  int64_t warmup_steps = 1;
-  double lr_min = 0.0;
-  double ema_decay = 0.9999;
-  int64_t accumulation = 1;
-
-  template <class Visitor>
-  void fields(Visitor& v) {
-    v("tokenizer_lr", tokenizer_lr, "Learning rate of the tokenizer.", config::at_least(0));
-    v("discriminator_lr", discriminator_lr, "Learning rate of the discriminator.",
-      config::at_least(0));
-    v("ar_lr", ar_lr, "Learning rate of transformer and projector.", config::at_least(0));
-    v("beta1", beta1, "AdamW beta1.", config::in_range(0, 1));
-    v("beta2", beta2, "AdamW beta2.", config::in_range(0, 1));
-    v("eps", eps, "AdamW epsilon.", config::greater_than(0));
-    v("weight_decay", weight_decay, "Decoupled weight decay.", config::at_least(0));
-    v("max_grad_norm", max_grad_norm,
-      "Global L2 norm to which the gradients of each optimizer are clipped.",
-      config::greater_than(0));
-    v("schedule", schedule, "Learning rate after the warm-up.",
-      config::one_of({"constant", "cosine"}));
-    v("warmup_steps", warmup_steps,
-      "Linear warm-up; the first update then has learning rate 0. 0: none.", config::at_least(0));
-    v("lr_min", lr_min, "Final learning rate of the cosine schedule.", config::at_least(0));
-    v("ema_decay", ema_decay, "Decay of the averaged weights.", config::in_range(0, 1));
-    v("accumulation", accumulation, "Micro-batches per optimizer step.", config::at_least(1));
-  }
-};
-
-/// Where the weights come from at step 0. Each is a gear checkpoint or run folder, or a weight file.
+/// Where the weights come from at step 0; empty: from scratch. Optimizers always start fresh.
 struct InitConfig {
+  std::string from;
   std::string tokenizer;
   std::string discriminator;
   std::string ar;
@@ -122,13 +87,15 @@ struct InitConfig {
 
   template <class Visitor>
   void fields(Visitor& v) {
-    v("tokenizer", tokenizer,
-      "Checkpoint, run folder or weight file for the tokenizer; required by the recipe `ar`.");
+    v("from", from,
+      "Run folder or checkpoint of an earlier stage: every network it has is taken. The keys below "
+      "override it one by one.");
+    v("tokenizer", tokenizer, "Checkpoint, run folder or weight file for the tokenizer.");
     v("discriminator", discriminator, "Same for the discriminator.");
-    v("ar", ar, "Same for the transformer (its averaged weights when the file has them).");
+    v("ar", ar, "Same for the transformer (its averaged weights where it has them).");
     v("projector", projector, "Same for the projector.");
     v("tokenizer_ema", tokenizer_ema,
-      "Recipe `ar`: take the averaged tokenizer weights where the file has them.");
+      "Recipe ar: take the averaged tokenizer weights where there are some.");
   }
 };
 
@@ -180,6 +147,7 @@ struct RunConfig {
   models::TokenizerConfig tokenizer;
   models::ArConfig ar;
   models::TeacherConfig teacher;
+  models::PatchGanConfig discriminator;
   LossConfig loss;
   OptimizerConfig optimizer;
   InitConfig init;
@@ -198,6 +166,7 @@ struct RunConfig {
     v("tokenizer", tokenizer, "Tokenizer.");
     v("ar", ar, "Transformer.");
     v("teacher", teacher, "Vision teacher of the alignment loss.");
+    v("discriminator", discriminator, "Patch discriminator of the adversarial loss.");
     v("loss", loss, "Losses.");
     v("optimizer", optimizer, "Optimizers and averages.");
     v("init", init, "Initial weights.");
@@ -224,8 +193,4 @@ struct gear::config::EnumNames<gear::train::Readout> {
 template <>
 struct gear::config::EnumNames<gear::train::Precision> {
   static constexpr std::array<const char*, 2> value = {"fp32", "bf16"};
-};
-template <>
-struct gear::config::EnumNames<gear::train::SpatialNorm> {
-  static constexpr std::array<const char*, 3> value = {"none", "demean", "zscore"};
 };

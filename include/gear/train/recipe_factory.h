@@ -1,0 +1,26 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gear/train/recipe.h"
+#include "gear/train/run_config.h"
+
+namespace gear::train {
+
+/// A recipe ready for step 0, and what the user must be told once before the run starts: which
+/// networks have random weights, which weights were taken from where.
+struct BuiltRecipe {
+  std::unique_ptr<Recipe> recipe;
+  std::vector<std::string> notices;
+};
+
+/// Builds every network of the run, initialised from named random streams of the run's seed, then
+/// from the files of `init`, `teacher` and `loss`. `config.data.num_classes` must be resolved.
+BuiltRecipe make_recipe(const RunConfig& config);
+
+/// Seeds LibTorch's generator for one purpose ("init.ar"), independent of what was drawn before.
+void seed_generator(const RunConfig& config, const std::string& purpose, int64_t step = 0);
+
+}  // namespace gear::train

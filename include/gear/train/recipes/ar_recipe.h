@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+
+#include "gear/models/teachers/teacher.h"
+#include "gear/train/recipes/ar_learner.h"
+#include "gear/train/recipes/gear_recipe.h"
+
+namespace gear::train {
+
+/// Stage 2: the transformer (and projector) on a frozen tokenizer, whose indices are computed online
+/// in float32 (spec 00 section 4). LlamaGen is this with repa off.
+class ArRecipe : public Recipe {
+ public:
+  ArRecipe(std::shared_ptr<models::Tokenizer> frozen_tokenizer, ArNetworks ar,
+           Teachers teachers, const RunConfig& config);
+
+  Metrics step(std::span<const data::Batch> micro_batches, const StepContext& context) override;
+  std::vector<TensorGroup> state() override;
+  SamplingPair sampling_pair(bool ema) override;
+
+  void set_label_dropout(LabelDropout dropout) { label_dropout_ = std::move(dropout); }
+
+ private:
+  Metrics backward(const data::Batch& batch, const StepContext& context, double scale);
+
+  const RunConfig config_;
+  std::shared_ptr<models::Tokenizer> tokenizer_;
+  ArLearner ar_;
+  Teachers teachers_;
+  LabelDropout label_dropout_;
+};
+
+}  // namespace gear::train

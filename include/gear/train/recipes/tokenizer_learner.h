@@ -1,0 +1,66 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "gear/core/tensor.h"
+#include "gear/losses/adversarial.h"
+#include "gear/models/critics/lpips.h"
+#include "gear/models/critics/patch_gan.h"
+#include "gear/models/tokenizers/tokenizer.h"
+#include "gear/train/adamw.h"
+#include "gear/train/ema.h"
+#include "gear/train/recipe.h"
+#include "gear/train/run_config.h"
+
+// B batch, S image side
+
+namespace gear::train {
+
+/// Networks of the tokenizer side. `lpips` and `discriminator` may be empty: their loss weight is 0.
+struct TokenizerNetworks {
+  std::shared_ptr<models::Tokenizer> tokenizer;
+  std::shared_ptr<models::Tokenizer> tokenizer_ema;  // same shape; becomes a copy of `tokenizer`
+  models::Lpips lpips{nullptr};
+  models::PatchGan discriminator{nullptr};
+};
+
+/// The tokenizer with its critics, losses and optimizers: updates (1) and (2) of a step (spec 00
+/// section 3). The recipes `tokenizer` and `gear` share it; only `gear` brings an alignment loss.
+class TokenizerLearner {
+ public:
+  TokenizerLearner(TokenizerNetworks networks, const RunConfig& config);
+
+  /// images [B, 3, S, S] in [-1, 1]; train mode, under the configured precision.
+  models::Tokenized forward(const Tensor& images);
+
+  /// Gradients of update (1): reconstruction, LPIPS, adversarial and quantizer losses, plus
+  /// `extra_loss` (the weighted alignment of the soft read-out; may be undefined). The discriminator
+  /// is frozen but in train mode. Every gradient is multiplied by `scale`.
+  Metrics backward(const Tensor& images, const models::Tokenized& tokenized,
+                   const Tensor& extra_loss, const StepContext& context, double scale);
+
+  /// Gradients of update (2): hinge loss of the discriminator on the same reconstruction.
+  Metrics backward_discriminator(const Tensor& images, const Tensor& reconstruction,
+                                 const StepContext& context, double scale);
+
+  /// Clips and checks the gradients of both optimizers; throws NonFiniteError. Changes no weight.
+  Metrics clip();
+  /// Applies both optimizers and the moving average, then clears the gradients.
+  Metrics update(const StepContext& context);
+
+  std::vector<TensorGroup> state();
+  std::shared_ptr<models::Tokenizer> network(bool ema) const;
+
+ private:
+  std::vector<Tensor> real_features(const Tensor& images);
+
+  TokenizerNetworks networks_;
+  const RunConfig config_;
+  AdamW tokenizer_optimizer_;
+  AdamW discriminator_optimizer_;
+  Ema ema_;
+  losses::LeCam lecam_;
+};
+
+}  // namespace gear::train

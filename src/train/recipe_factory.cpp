@@ -1,0 +1,145 @@
+#include "gear/train/recipe_factory.h"
+
+#include <torch/utils.h>
+
+#include "gear/core/random.h"
+#include "gear/train/initial_weights.h"
+#include "gear/train/recipes/ar_recipe.h"
+#include "gear/train/recipes/gear_recipe.h"
+#include "gear/train/recipes/tokenizer_recipe.h"
+
+namespace gear::train {
+namespace {
+
+/// Builds the networks of one run and collects what has to be said about their weights.
+class Builder {
+ public:
+  explicit Builder(const RunConfig& config) : config_(config) {}
+
+  TokenizerNetworks tokenizer_networks() {
+    TokenizerNetworks networks;
+    networks.tokenizer = tokenizer({"tokenizer"});
+    networks.tokenizer_ema = models::make_tokenizer(config_.tokenizer);
+    if (config_.loss.perceptual > 0.0) {
+      seed_generator(config_, "init.lpips");
+      const auto& loss = config_.loss;
+      networks.lpips = models::make_lpips(loss.lpips_vgg_weights, loss.lpips_linear_weights);
+      notice(models::missing_lpips_weights_notice(loss.lpips_vgg_weights, loss.lpips_linear_weights));
+    }
+    if (config_.loss.gan > 0.0) {
+      seed_generator(config_, "init.discriminator");
+      networks.discriminator = models::PatchGan(config_.discriminator);
+      load(*networks.discriminator, "discriminator", config_.init.discriminator, {"discriminator"});
+    }
+    return networks;
+  }
+
+  /// The tokenizer initialised, or loaded from the first of `groups` that the source has.
+  std::shared_ptr<models::Tokenizer> tokenizer(const std::vector<std::string>& groups) {
+    seed_generator(config_, "init.tokenizer");
+    auto network = models::make_tokenizer(config_.tokenizer);
+    load(*network, "tokenizer", config_.init.tokenizer, groups);
+    return network;
+  }
+
+  Teachers teachers() {
+    if (!config_.loss.repa) return {};
+    seed_generator(config_, "init.teacher");
+    auto teacher = models::make_teacher(config_.teacher, config_.grid());
+    notice(models::missing_weights_notice(config_.teacher));
+    return {teacher};
+  }
+
+  ArNetworks ar_networks(const Teachers& teachers) {
+    const models::ArConfig ar = config_.resolved_ar();
+    ArNetworks networks;
+    seed_generator(config_, "init.ar");
+    networks.ar = models::ArModel(ar);
+    load(*networks.ar, "transformer", config_.init.ar, {"ar_ema", "ar"});
+    networks.ar_ema = models::ArModel(ar);
+    if (!teachers.empty()) {
+      std::vector<int64_t> widths;
+      for (const auto& teacher : teachers) widths.push_back(teacher->feature_dim());
+      seed_generator(config_, "init.projector");
+      networks.projector = models::Projector(ar.dim, config_.loss.projector_dim, widths);
+      load(*networks.projector, "projector", config_.init.projector, {"projector"});
+    }
+    return networks;
+  }
+
+  /// After the moving average was started as a copy: the stored average, where the source has one.
+  void load_tokenizer_average(models::Tokenizer& average) {
+    const std::string& source = source_of(config_.init.tokenizer);
+    if (!source.empty()) load_initial_weights(average, source, {"tokenizer_ema"}, /*required=*/false);
+  }
+
+  std::vector<std::string> take_notices() { return std::move(notices_); }
+
+ private:
+  const std::string& source_of(const std::string& own) const {
+    return own.empty() ? config_.init.from : own;
+  }
+
+  void load(torch::nn::Module& module, const std::string& what, const std::string& own_source,
+            const std::vector<std::string>& groups) {
+    const std::string& source = source_of(own_source);
+    if (source.empty()) return;
+    const bool required = !own_source.empty();
+    const std::string taken = load_initial_weights(module, source, groups, required);
+    notice(taken.empty() ? source + " has no " + what + ": it starts from scratch"
+                         : "initial " + what + ": " + taken);
+  }
+
+  void notice(const std::string& text) {
+    if (!text.empty()) notices_.push_back(text);
+  }
+
+  const RunConfig& config_;
+  std::vector<std::string> notices_;
+};
+
+}  // namespace
+
+void seed_generator(const RunConfig& config, const std::string& purpose, int64_t step) {
+  torch::manual_seed(stream_seed(static_cast<uint64_t>(config.seed), purpose,
+                                 static_cast<uint64_t>(step)));
+}
+
+BuiltRecipe make_recipe(const RunConfig& config) {
+  Builder builder(config);
+  BuiltRecipe built;
+  switch (config.recipe) {
+    case RecipeKind::kTokenizer: {
+      auto networks = builder.tokenizer_networks();
+      const auto average = networks.tokenizer_ema;
+      built.recipe = std::make_unique<TokenizerRecipe>(std::move(networks), config);
+      builder.load_tokenizer_average(*average);
+      break;
+    }
+    case RecipeKind::kGear: {
+      auto networks = builder.tokenizer_networks();
+      const auto average = networks.tokenizer_ema;
+      auto teachers = builder.teachers();
+      auto ar = builder.ar_networks(teachers);
+      built.recipe = std::make_unique<GearRecipe>(std::move(networks), std::move(ar),
+                                                  std::move(teachers), config);
+      builder.load_tokenizer_average(*average);
+      break;
+    }
+    case RecipeKind::kAr: {
+      const auto groups = config.init.tokenizer_ema
+                              ? std::vector<std::string>{"tokenizer_ema", "tokenizer"}
+                              : std::vector<std::string>{"tokenizer"};
+      auto tokenizer = builder.tokenizer(groups);
+      auto teachers = builder.teachers();
+      auto ar = builder.ar_networks(teachers);
+      built.recipe = std::make_unique<ArRecipe>(std::move(tokenizer), std::move(ar),
+                                                std::move(teachers), config);
+      break;
+    }
+  }
+  built.notices = builder.take_notices();
+  return built;
+}
+
+}  // namespace gear::train

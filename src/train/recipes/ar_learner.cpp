@@ -1,0 +1,120 @@
+#include "gear/train/recipes/ar_learner.h"
+
+#include "gear/core/random.h"
+#include "gear/losses/alignment.h"
+#include "gear/losses/next_token.h"
+#include "gear/nn/autocast.h"
+#include "gear/train/grad_clip.h"
+#include "gear/train/recipes/micro_batches.h"
+#include "gear/train/schedule.h"
+
+namespace gear::train {
+namespace {
+
+std::vector<NamedParameter> ar_parameters(const ArNetworks& networks) {
+  auto parameters = trainable_parameters(*networks.ar, "ar");
+  if (networks.projector) {
+    const auto more = trainable_parameters(*networks.projector, "projector");
+    parameters.insert(parameters.end(), more.begin(), more.end());
+  }
+  return parameters;
+}
+
+}  // namespace
+
+ArLearner::ArLearner(ArNetworks networks, const RunConfig& config)
+    : networks_(std::move(networks)),
+      config_(config),
+      optimizer_(ar_parameters(networks_), adamw_options(config.optimizer)),
+      ema_(*networks_.ar, *networks_.ar_ema, config.optimizer.ema_decay) {
+  networks_.ar_ema->eval();
+}
+
+Tensor ArLearner::soft_alignment(const Tensor& soft, const Tensor& labels,
+                                 const std::vector<Tensor>& targets) {
+  set_trainable(*networks_.ar, false);
+  set_trainable(*networks_.projector, false);
+  networks_.ar->eval();
+  const nn::AutocastScope autocast(soft.device().type(), config_.precision == Precision::kBf16);
+  const auto inputs = soft.slice(1, 0, soft.size(1) - 1);        // the last token is never an input
+  const auto embeddings = networks_.ar->embed_soft(inputs);      // [B, N - 1, D]
+  const auto output =
+      networks_.ar->forward(labels, embeddings, {.tap = config_.loss.tap, .early_exit = true});
+  return losses::alignment_loss(networks_.projector->forward(output.tap_hidden), targets);
+}
+
+Metrics ArLearner::backward(const Tensor& ids, const Tensor& labels,
+                            const std::vector<Tensor>& targets, double scale) {
+  set_trainable(*networks_.ar, true);
+  networks_.ar->train();
+  const bool aligned = !targets.empty();
+  if (aligned) set_trainable(*networks_.projector, true);
+
+  Tensor total;
+  Metrics metrics;
+  {
+    const nn::AutocastScope autocast(ids.device().type(), config_.precision == Precision::kBf16);
+    const auto inputs = ids.slice(1, 0, ids.size(1) - 1);        // [B, N - 1]
+    const auto output = networks_.ar->forward(labels, networks_.ar->embed_ids(inputs),
+                                              {.tap = aligned ? config_.loss.tap : 0});
+    const auto ce_loss = losses::next_token_loss(output.logits, ids);
+    total = ce_loss;
+    metrics.add("ce_loss", ce_loss);
+    if (aligned) {
+      const auto align = losses::alignment_loss(networks_.projector->forward(output.tap_hidden), targets);
+      total = total + config_.loss.align_ar * align;
+      metrics.add("proj_loss_ar", align);
+    }
+    metrics.add("ar_total", total);
+  }
+  expect_finite_loss(total, "ar_total (transformer)");
+  (total * scale).backward();
+  return metrics;
+}
+
+Metrics ArLearner::clip() {
+  Metrics metrics;
+  metrics.add("grad_norm_ar",
+              clip_and_check(optimizer_.parameters(), config_.optimizer.max_grad_norm));
+  return metrics;
+}
+
+Metrics ArLearner::update(const StepContext& context) {
+  const double lr =
+      scheduled_lr(config_.optimizer, config_.optimizer.ar_lr, context.step, config_.steps);
+  optimizer_.step(lr);
+  optimizer_.zero_grad();
+  ema_.update();
+  Metrics metrics;
+  metrics.add("lr/ar", lr);
+  return metrics;
+}
+
+Tensor ArLearner::drop_labels(const data::Batch& batch, const StepContext& context) const {
+  if (config_.ar.class_dropout == 0.0) return batch.labels;
+  const auto drop = at::empty({batch.labels.size(0)}, at::kBool);
+  bool* values = drop.data_ptr<bool>();
+  for (size_t i = 0; i < batch.sample_ids.size(); ++i) {
+    RandomStream stream(stream_seed(static_cast<uint64_t>(config_.seed), "class_dropout",
+                                    static_cast<uint64_t>(context.step),
+                                    static_cast<uint64_t>(batch.sample_ids[i])));
+    values[i] = stream.bernoulli(config_.ar.class_dropout);
+  }
+  return networks_.ar->drop_labels(batch.labels, drop.to(batch.labels.device()));
+}
+
+std::vector<TensorGroup> ArLearner::state() {
+  std::vector<TensorGroup> groups = {
+      module_group("ar", *networks_.ar),
+      module_group("ar_ema", *networks_.ar_ema),
+      optimizer_.state("optimizer_ar"),
+  };
+  if (networks_.projector) groups.push_back(module_group("projector", *networks_.projector));
+  return groups;
+}
+
+models::ArModel ArLearner::network(bool ema) const {
+  return ema ? networks_.ar_ema : networks_.ar;
+}
+
+}  // namespace gear::train

@@ -1,0 +1,98 @@
+#include "gear/train/recipes/gear_recipe.h"
+
+#include "gear/losses/alignment.h"
+#include "gear/nn/autocast.h"
+#include "gear/train/recipes/codebook_metrics.h"
+#include "gear/train/recipes/micro_batches.h"
+
+// B batch, N tokens per image, K codes, F teacher width
+
+namespace gear::train {
+
+std::vector<Tensor> teacher_targets(const Teachers& teachers, const Tensor& images,
+                                    const RunConfig& config) {
+  const nn::AutocastScope autocast(images.device().type(), config.precision == Precision::kBf16);
+  std::vector<Tensor> targets;
+  for (const auto& teacher : teachers) {
+    targets.push_back(losses::spatial_norm(teacher->encode(images), config.loss.spatial_norm,
+                                           config.loss.spatial_norm_alpha));
+  }
+  return targets;
+}
+
+GearRecipe::GearRecipe(TokenizerNetworks tokenizer, ArNetworks ar, Teachers teachers,
+                       const RunConfig& config)
+    : config_(config),
+      tokenizer_(std::move(tokenizer), config),
+      ar_(std::move(ar), config),
+      teachers_(std::move(teachers)),
+      label_dropout_([this](const data::Batch& batch, const StepContext& context) {
+        return ar_.drop_labels(batch, context);
+      }) {}
+
+Metrics GearRecipe::step(std::span<const data::Batch> micro_batches, const StepContext& context) {
+  CodebookUsage usage(config_.tokenizer.quantizer.codebook_size);
+  Metrics metrics = accumulate(micro_batches, [&](const data::Batch& batch, double scale) {
+    return backward(batch, context, scale, usage);
+  });
+  usage.report(metrics);
+  // All gradients of the step exist before the first weight changes: each update reads only the
+  // other networks' old weights, so the order of the three is the method's, and a bad value found
+  // here leaves everything as it was.
+  metrics.append(tokenizer_.clip());
+  metrics.append(ar_.clip());
+  metrics.append(tokenizer_.update(context));
+  metrics.append(ar_.update(context));
+  return metrics;
+}
+
+Metrics GearRecipe::backward(const data::Batch& batch, const StepContext& context, double scale,
+                             CodebookUsage& usage) {
+  const auto images = tokenizer_input(batch.images);                        // [B, 3, S, S]
+  const auto targets = teacher_targets(teachers_, batch.images, config_);   // [B, N, F] each
+  const auto tokenized = tokenizer_.forward(images);
+  const auto& quantized = tokenized.quantized;
+
+  // (1) tokenizer: critics, codebook, and the soft read-out aligned through the frozen transformer
+  Metrics metrics;
+  Tensor weighted_alignment;
+  if (!targets.empty() && config_.loss.align_tokenizer > 0.0) {
+    const auto alignment = soft_alignment(quantized, batch.labels, targets);
+    weighted_alignment = config_.loss.align_tokenizer * alignment;
+    metrics.add("proj_loss_vq", alignment);
+  }
+  metrics.append(tokenizer_.backward(images, tokenized, weighted_alignment, context, scale));
+
+  // (2) discriminator, on the same reconstruction
+  metrics.append(tokenizer_.backward_discriminator(images, tokenized.reconstruction, context, scale));
+
+  // (3) transformer and projector, on the hard read-out; integers carry no gradient
+  const auto ids = quantized.ids.view({batch.labels.size(0), -1});          // [B, N]
+  metrics.append(ar_.backward(ids, label_dropout_(batch, context), targets, scale));
+
+  usage.add(quantized.ids);
+  if (context.diagnostics) add_diagnostics(metrics, quantized.cost, config_.loss.temperature);
+  return metrics;
+}
+
+Tensor GearRecipe::soft_alignment(const models::Quantized& quantized, const Tensor& labels,
+                                  const std::vector<Tensor>& targets) {
+  auto assignment = models::soft_assignment(quantized.cost, config_.loss.temperature);  // [T, K]
+  if (config_.loss.readout == Readout::kSte) {
+    assignment = models::straight_through_assignment(assignment, quantized.ids);
+  }
+  const auto soft = assignment.view({labels.size(0), -1, assignment.size(1)});          // [B, N, K]
+  return ar_.soft_alignment(soft, labels, targets);
+}
+
+std::vector<TensorGroup> GearRecipe::state() {
+  auto groups = tokenizer_.state();
+  for (TensorGroup& group : ar_.state()) groups.push_back(std::move(group));
+  return groups;
+}
+
+SamplingPair GearRecipe::sampling_pair(bool ema) {
+  return {.tokenizer = tokenizer_.network(ema), .ar = ar_.network(ema)};
+}
+
+}  // namespace gear::train
