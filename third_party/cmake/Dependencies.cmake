@@ -52,6 +52,7 @@ gear_find(OpenSSL libssl-dev)
 gear_find(Freetype libfreetype-dev)
 
 gear_library(webp webp/decode.h webp libwebp-dev)
+gear_library(webpdemux webp/demux.h webpdemux libwebp-dev)
 gear_library(stb stb_image.h stb libstb-dev stb)
 gear_library(xxhash xxhash.h xxhash libxxhash-dev)
 gear_library(harfbuzz hb.h harfbuzz libharfbuzz-dev harfbuzz)
@@ -60,7 +61,7 @@ gear_use(spdlog spdlog::spdlog)
 gear_use(yaml yaml-cpp)
 gear_use(json nlohmann_json::nlohmann_json)
 gear_use(cli11 CLI11::CLI11)
-gear_use(io_libraries JPEG::JPEG PNG::PNG TIFF::TIFF ZLIB::ZLIB OpenSSL::Crypto gear::webp gear::stb
+gear_use(io_libraries JPEG::JPEG PNG::PNG TIFF::TIFF ZLIB::ZLIB OpenSSL::Crypto gear::webpdemux gear::webp gear::stb
          gear::xxhash gear::json Threads::Threads)
 gear_use(font_libraries Freetype::Freetype gear::harfbuzz)
 
@@ -69,4 +70,9 @@ if(GEAR_TESTS)
   gear_find(benchmark libbenchmark-dev)
   gear_use(gtest GTest::gmock_main GTest::gmock GTest::gtest)
   gear_use(benchmark benchmark::benchmark)
+endif()
+
+# GCC 12 takes `"text" + string` for overlapping memory (its bug 105651).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()

@@ -57,6 +57,8 @@ if(GEAR_WITH_CUDA)
   endif()
   set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 knows no C++20 for nvcc 13
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  string(APPEND CMAKE_CUDA_FLAGS " --expt-relaxed-constexpr --expt-extended-lambda"
+                                 " --Werror all-warnings -Xcompiler=-Wall,-Wextra,-Werror")
   find_package(CUDAToolkit REQUIRED)
 endif()
 message(STATUS "CUDA: ${GEAR_WITH_CUDA} (GEAR_CUDA=${GEAR_CUDA})")
