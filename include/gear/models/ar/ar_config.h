@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
 #include "gear/config/config.h"
 
@@ -17,6 +18,7 @@ struct ArConfig {
   int64_t depth = 12;
   int64_t heads = 12;
   int64_t kv_heads = 0;
+  double ffn_multiplier = 1.0;
   int64_t ffn_multiple_of = 256;
   double token_dropout = 0.1;
   double residual_dropout = 0.1;
@@ -41,6 +43,8 @@ struct ArConfig {
     v("depth", depth, "Number of transformer blocks.", config::at_least(1));
     v("heads", heads, "Attention heads; divides dim.", config::at_least(1));
     v("kv_heads", kv_heads, "Key and value heads; 0 means as many as heads.", config::at_least(0));
+    v("ffn_multiplier", ffn_multiplier, "Factor on the hidden width 8 * dim / 3 of the MLP.",
+      config::greater_than(0));
     v("ffn_multiple_of", ffn_multiple_of, "The hidden width of the MLP is rounded up to this.",
       config::at_least(1));
     v("token_dropout", token_dropout, "Dropout on the input embeddings.", config::in_range(0, 0.9));
@@ -73,12 +77,16 @@ struct ArConfig {
 
   int64_t head_dim() const { return dim / heads; }
   int64_t num_kv_heads() const { return kv_heads == 0 ? heads : kv_heads; }
-  /// Smallest multiple of ffn_multiple_of that is >= floor(2 * 4 * dim / 3).
+  /// Smallest multiple of ffn_multiple_of that is >= floor(ffn_multiplier * floor(8 * dim / 3)).
   int64_t ffn_dim() const {
-    const int64_t wanted = 8 * dim / 3;
+    const auto wanted = static_cast<int64_t>(ffn_multiplier * static_cast<double>(8 * dim / 3));
     return (wanted + ffn_multiple_of - 1) / ffn_multiple_of * ffn_multiple_of;
   }
 };
+
+/// Published sizes: "S", "B", "L", "XL", "XXL" or "XXXL", for 256-pixel ImageNet and 16,384 codes.
+/// Throws Error on any other name.
+ArConfig ar_preset(const std::string& size);
 
 }  // namespace gear::models
 

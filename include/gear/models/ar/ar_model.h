@@ -6,7 +6,10 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
+#include <vector>
+
 #include "gear/core/tensor.h"
+#include "gear/models/ar/ar_block.h"
 #include "gear/models/ar/ar_config.h"
 #include "gear/models/ar/kv_cache.h"
 #include "gear/nn/rms_norm.h"
@@ -27,33 +30,58 @@ struct ArOutput {
                       // norm, at the positions that predict tokens 0..n
 };
 
+/// Embedding of class labels; the row after the last class, if there is one, is the null class.
+struct ClassEmbeddingImpl : torch::nn::Module {
+  ClassEmbeddingImpl(int64_t rows, int64_t dim);
+  Tensor forward(const Tensor& labels);  // [B] int64 -> [B, P, D]
+
+  torch::nn::Embedding embedding_table;
+};
+TORCH_MODULE(ClassEmbedding);
+
 /// Class-conditional LlamaGen transformer (spec 02). Registered names are the published ones:
 /// cls_embedding.embedding_table, tok_embeddings, layers.{i}..., norm, output.
 class ArModelImpl : public torch::nn::Module {
  public:
   explicit ArModelImpl(const ArConfig& config);
 
-  /// labels [B] int64; embeddings [B, n, D] from embed_ids or embed_soft. In train mode labels are
-  /// dropped with probability class_dropout and dropout is on.
+  /// labels [B] int64, class dropout already applied (see drop_labels); embeddings [B, n, D] from
+  /// embed_ids or embed_soft. In train mode dropout is on, with draws from the global generator.
   ArOutput forward(const Tensor& labels, const Tensor& embeddings, const ArForward& what = {});
 
   Tensor embed_ids(const Tensor& ids);    // [B, n] int64 -> [B, n, D]
   Tensor embed_soft(const Tensor& soft);  // [B, n, K] weights -> [B, n, D] = soft x token table
 
-  /// Label dropping as a deterministic step of its own: where drop [B] is true the null class.
+  /// Label dropping as a deterministic step of its own: where drop [B] is true the null class. The
+  /// draws are the caller's, so that they do not depend on ranks or batch order.
   Tensor drop_labels(const Tensor& labels, const Tensor& drop) const;
 
-  /// Cached decoding (eval mode, no gradient). Feeds one position and returns its logits [B, K].
-  /// prefill starts the cache with the class token; decode_step adds one token, ids [B].
+  /// Cached decoding (eval mode, no gradient). Feeds one position and returns its logits [B, K]
+  /// float32. prefill starts the cache with the class token; decode_step adds one token, ids [B].
   Tensor prefill(const Tensor& labels, KvCache& cache);
   Tensor decode_step(const Tensor& ids, KvCache& cache);
 
   const ArConfig& config() const { return config_; }
   int64_t null_class() const { return config_.num_classes; }
+  /// Guidance needs the null class, which only a model trained with class dropout has.
+  bool has_null_class() const { return config_.class_dropout > 0.0; }
 
-  // Children and helpers: see the source.
+  ClassEmbedding cls_embedding;
+  torch::nn::Embedding tok_embeddings;
+  torch::nn::ModuleList layers;
+  nn::RmsNorm norm;
+  torch::nn::Linear output;
+
  private:
+  void initialise();
+  /// Rotary rows of positions begin..begin+count-1, [count, d / 2, 2].
+  Tensor rotary_rows(int64_t begin, int64_t count, c10::Device device);
+  Tensor run_block(int64_t index, const Tensor& h, const Tensor& rotary);
+  Tensor advance(const Tensor& embedding, KvCache& cache);  // [B, 1, D] -> logits [B, K]
+  Tensor head(const Tensor& h);                             // [B, n, D] -> [B, n, K] float32
+
   ArConfig config_;
+  Tensor rotary_;  // [P + L, d / 2, 2], made on first use: published files do not store it
 };
 TORCH_MODULE(ArModel);
 

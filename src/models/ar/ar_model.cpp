@@ -1,0 +1,139 @@
+#include "gear/models/ar/ar_model.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/dropout.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/where.h>
+
+#include <cmath>
+
+#include "gear/core/error.h"
+#include "gear/nn/checkpoint.h"
+#include "gear/nn/linear.h"
+#include "gear/nn/rotary.h"
+
+// B batch, P = 1 condition prefix length, L tokens per image, n tokens given, K codes, D model width
+
+namespace gear::models {
+namespace {
+
+constexpr int64_t kPrefix = 1;
+
+int64_t grid_side(const ArConfig& config) {
+  const auto side = static_cast<int64_t>(std::lround(std::sqrt(config.num_tokens)));
+  if (side * side != config.num_tokens) {
+    fail("ArModel: the number of tokens per image must be a square, got ", config.num_tokens);
+  }
+  return side;
+}
+
+}  // namespace
+
+ClassEmbeddingImpl::ClassEmbeddingImpl(int64_t rows, int64_t dim)
+    : embedding_table(register_module("embedding_table", torch::nn::Embedding(rows, dim))) {}
+
+Tensor ClassEmbeddingImpl::forward(const Tensor& labels) {
+  return embedding_table(labels).unsqueeze(1);
+}
+
+ArModelImpl::ArModelImpl(const ArConfig& config)
+    : cls_embedding(register_module(
+          "cls_embedding",
+          ClassEmbedding(config.num_classes + (config.class_dropout > 0.0 ? 1 : 0), config.dim))),
+      tok_embeddings(register_module("tok_embeddings",
+                                     torch::nn::Embedding(config.vocab_size, config.dim))),
+      layers(register_module("layers", torch::nn::ModuleList())),
+      norm(register_module("norm", nn::RmsNorm(config.dim, config.norm_eps))),
+      output(register_module("output", nn::linear_no_bias(config.dim, config.vocab_size))),
+      config_(config) {
+  grid_side(config);  // refuse a wrong number of tokens at once
+  for (int64_t i = 0; i < config.depth; ++i) {
+    const double share = config.depth > 1 ? static_cast<double>(i) / (config.depth - 1.0) : 0.0;
+    layers->push_back(ArBlock(config, config.drop_path * share));
+  }
+  initialise();
+}
+
+void ArModelImpl::initialise() {
+  const at::NoGradGuard no_grad;
+  for (auto& parameter : parameters()) {
+    if (parameter.dim() == 2) parameter.normal_(0.0, config_.init_std);
+  }
+  output->weight.zero_();  // the first cross-entropy is exactly ln K
+}
+
+Tensor ArModelImpl::rotary_rows(int64_t begin, int64_t count, c10::Device device) {
+  if (!rotary_.defined() || rotary_.device() != device) {
+    rotary_ = nn::rotary_table({.prefix = kPrefix,
+                                .side = grid_side(config_),
+                                .head_dim = config_.head_dim(),
+                                .base = config_.rope_base,
+                                .zero_prefix = config_.prefix_rope == PrefixRope::kZero})
+                  .to(device);
+  }
+  return rotary_.narrow(0, begin, count);
+}
+
+Tensor ArModelImpl::run_block(int64_t index, const Tensor& h, const Tensor& rotary) {
+  auto block = layers->ptr<ArBlockImpl>(static_cast<size_t>(index));
+  if (!config_.activation_checkpointing) return block->forward(h, rotary);
+  return nn::checkpoint([block, rotary](const Tensor& x) { return block->forward(x, rotary); }, h,
+                        block->parameters());
+}
+
+ArOutput ArModelImpl::forward(const Tensor& labels, const Tensor& embeddings,
+                              const ArForward& what) {
+  TORCH_CHECK(embeddings.size(1) <= config_.num_tokens, "ArModel: at most ", config_.num_tokens,
+              " tokens, got ", embeddings.size(1));
+  TORCH_CHECK(what.tap >= (what.early_exit ? 1 : 0) && what.tap <= config_.depth,
+              "ArModel: there is no block ", what.tap, " among ", config_.depth);
+  const auto condition = cls_embedding(labels);                                // [B, P, D]
+  auto h = at::cat({condition, embeddings.to(condition.scalar_type())}, 1);    // [B, P + n, D]
+  h = at::dropout(h, config_.token_dropout, is_training());
+  const auto rotary = rotary_rows(0, h.size(1), h.device());
+  const int64_t predictions = embeddings.size(1) + 1;  // from the last condition position onward
+
+  ArOutput result;
+  for (int64_t block = 1; block <= config_.depth; ++block) {
+    h = run_block(block - 1, h, rotary);
+    if (block != what.tap) continue;
+    result.tap_hidden = h.narrow(1, kPrefix - 1, predictions);
+    if (what.early_exit) return result;
+  }
+  result.logits = head(h.narrow(1, kPrefix - 1, predictions));
+  return result;
+}
+
+Tensor ArModelImpl::head(const Tensor& h) { return output(norm(h)).to(at::kFloat); }
+
+Tensor ArModelImpl::embed_ids(const Tensor& ids) { return tok_embeddings(ids); }
+
+Tensor ArModelImpl::embed_soft(const Tensor& soft) {
+  return at::matmul(soft, tok_embeddings->weight);
+}
+
+Tensor ArModelImpl::drop_labels(const Tensor& labels, const Tensor& drop) const {
+  TORCH_CHECK(has_null_class(), "ArModel: a model built with class_dropout 0 has no null class");
+  return at::where(drop.to(at::kBool), null_class(), labels);
+}
+
+Tensor ArModelImpl::prefill(const Tensor& labels, KvCache& cache) {
+  TORCH_CHECK(cache.length() == 0, "ArModel: prefill needs an empty cache");
+  return advance(cls_embedding(labels), cache);
+}
+
+Tensor ArModelImpl::decode_step(const Tensor& ids, KvCache& cache) {
+  return advance(tok_embeddings(ids).unsqueeze(1), cache);
+}
+
+Tensor ArModelImpl::advance(const Tensor& embedding, KvCache& cache) {
+  TORCH_CHECK(!is_training(), "ArModel: decoding needs eval mode");
+  auto h = embedding;
+  const auto rotary = rotary_rows(cache.length(), h.size(1), h.device());
+  for (int64_t i = 0; i < config_.depth; ++i) {
+    h = layers->ptr<ArBlockImpl>(static_cast<size_t>(i))->forward(h, rotary, &cache.layer(i));
+  }
+  return head(h).squeeze(1);
+}
+
+}  // namespace gear::models
