@@ -8,9 +8,10 @@
 
 namespace gear::golden {
 
-// One builder per model family, each in manifest_<family>.cpp and listed in manifests.cpp. `model`
-// is the name of the manifest ("vq-16") and `config` its "config". A builder returns nothing when
-// the name is not one of its own. It runs inside nn::MetaScope: the network has no storage.
+// One builder per model family, each in full_<family>.cpp or manifest_<family>.cpp and listed in
+// manifests.cpp. `model` is the name of the manifest ("vq-16") and `config` its "config". A builder
+// returns nothing when the name is not one of its own. It runs inside nn::MetaScope: the network
+// has no storage.
 using ManifestBuilder = std::shared_ptr<torch::nn::Module> (*)(const std::string& model,
                                                                const nlohmann::json& config);
 

@@ -13,6 +13,9 @@ models::ArConfig ar_config_from(const nlohmann::json& args) {
   if (args.contains("n_kv_head") && !args["n_kv_head"].is_null()) {
     config.kv_heads = args["n_kv_head"];
   }
+  if (args.contains("ffn_dim_multiplier") && !args["ffn_dim_multiplier"].is_null()) {
+    config.ffn_multiplier = args["ffn_dim_multiplier"];
+  }
   config.ffn_multiple_of = args.value("multiple_of", int64_t{256});
   config.vocab_size = args.at("vocab_size");
   config.num_tokens = args.at("block_size");
@@ -32,6 +35,7 @@ models::TokenizerConfig vq_config_from(const nlohmann::json& model) {
   models::TokenizerConfig config;
   config.ch = model.value("ch", int64_t{128});
   config.ch_mult = model.at("encoder_ch_mult").get<std::vector<int64_t>>();
+  config.decoder_ch_mult = model.value("decoder_ch_mult", config.ch_mult);
   config.num_res_blocks = model.value("num_res_blocks", int64_t{2});
   config.z_channels = model.value("z_channels", int64_t{256});
   config.dropout = model.value("dropout_p", 0.0);

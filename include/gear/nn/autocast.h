@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
 #include <c10/core/DeviceType.h>
 
 namespace gear::nn {
@@ -31,5 +32,10 @@ class AutocastScope {
   bool was_enabled_;
   at::ScalarType old_dtype_;
 };
+
+/// Float32 for the outcome of a mixed-precision scope; float32 and float64 pass unchanged.
+inline at::Tensor to_full_precision(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
+}
 
 }  // namespace gear::nn

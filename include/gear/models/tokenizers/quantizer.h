@@ -64,6 +64,8 @@ class Quantizer : public torch::nn::Module {
 
   /// z [B, D, h, w] any float type.
   virtual Quantized forward(const Tensor& z) = 0;
+  /// The hard read-out alone, ids [T] of z [B, D, h, w]: no graph, and no [T, K] matrix at any time.
+  virtual Tensor nearest_ids(const Tensor& z) = 0;
   /// Code vectors for decoding: ids [T] -> [T, D].
   virtual Tensor lookup(const Tensor& ids) = 0;
 
@@ -81,13 +83,14 @@ Tensor soft_assignment(const Tensor& cost, double temperature);
 /// Straight-through variant: value onehot(ids), gradient of the soft assignment. [T, K].
 Tensor straight_through_assignment(const Tensor& soft, const Tensor& ids);
 
-/// w_s * H_sample - w_b * H_average of softmax(affinity / temperature), spec 01 section 5.
-///   affinity [T, K]
+/// Entropies in nats of p = softmax(-cost / temperature). The entropy loss is
+/// their difference: sure assignments of single tokens, even use of the codes over the batch.
 struct EntropyTerms {
   Tensor sample;   // scalar, mean_t H(p_t)
-  Tensor average;  // scalar, -sum p ln(p + 1e-5) of the mean distribution
+  Tensor average;  // scalar, -sum_k p_k ln(p_k + 1e-5) of the mean distribution over tokens
 };
-EntropyTerms entropy_terms(const Tensor& affinity, double temperature);
+/// cost [T, K], smaller is closer.
+EntropyTerms entropy_terms(const Tensor& cost, double temperature);
 
 }  // namespace gear::models
 

@@ -18,6 +18,7 @@ namespace gear::models {
 struct TokenizerConfig {
   int64_t ch = 128;
   std::vector<int64_t> ch_mult = {1, 1, 2, 2, 4};
+  std::vector<int64_t> decoder_ch_mult = {};
   int64_t num_res_blocks = 2;
   int64_t z_channels = 256;
   double dropout = 0.0;
@@ -28,8 +29,10 @@ struct TokenizerConfig {
     v("ch", ch, "Base width; group norm needs a multiple of 32.", config::multiple_of(32),
       config::at_least(32));
     v("ch_mult", ch_mult, "Width of each resolution level, in units of ch.", config::at_least(1));
-    v("num_res_blocks", num_res_blocks, "Residual blocks per encoder level; the decoder has one more.",
+    v("decoder_ch_mult", decoder_ch_mult, "The same for the decoder; empty means ch_mult.",
       config::at_least(1));
+    v("num_res_blocks", num_res_blocks,
+      "Residual blocks per encoder level; the decoder has one more.", config::at_least(1));
     v("z_channels", z_channels, "Width of the encoder output before quant_conv.",
       config::at_least(1));
     v("dropout", dropout, "Drop probability inside residual blocks.", config::in_range(0, 0.9));
@@ -37,6 +40,14 @@ struct TokenizerConfig {
   }
   void check(const config::Where& at) const {
     if (ch_mult.empty()) fail(at("ch_mult"), "needs at least one level");
+    if (decoder_levels().size() != ch_mult.size()) {
+      fail(at("decoder_ch_mult"), "must have as many levels as ch_mult (", ch_mult.size(),
+           "), got ", decoder_ch_mult.size());
+    }
+  }
+  /// Width multipliers of the decoder, from the largest resolution to the smallest.
+  const std::vector<int64_t>& decoder_levels() const {
+    return decoder_ch_mult.empty() ? ch_mult : decoder_ch_mult;
   }
   /// Pixels per token side: 2 to the number of levels but one.
   int64_t downsampling() const { return int64_t{1} << (ch_mult.size() - 1); }
@@ -71,7 +82,7 @@ std::shared_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config);
 
 /// uint8 [0, 255] -> float32 [-1, 1]: u / 127.5 - 1.
 Tensor to_signed_unit(const Tensor& images_u8);
-/// float [-1, 1] -> uint8 by trunc(clamp(127.5 v + 128, 0, 255)), spec 02 section 6.
+/// float [-1, 1] -> uint8 by trunc(clamp(127.5 v + 128, 0, 255)).
 Tensor to_uint8(const Tensor& images);
 
 }  // namespace gear::models

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+
+#include "gear/core/tensor.h"
+
+// B batch, C channels, H W pixels, N = H * W
+// Blocks of convolutional autoencoders. Every block keeps the memory format of its input:
+// channels-last stays channels-last, without copies.
+
+namespace gear::nn {
+
+/// 3x3 convolution, stride 1, that keeps the size.
+torch::nn::Conv2d conv3x3(int64_t in, int64_t out);
+torch::nn::Conv2d conv1x1(int64_t in, int64_t out);
+/// Normalisation in 32 groups, eps 1e-6; `channels` is a multiple of 32.
+torch::nn::GroupNorm group_norm(int64_t channels);
+
+/// x + conv2(dropout(swish(norm2(conv1(swish(norm1(x))))))); a 1x1 convolution on the shortcut where
+/// the width changes. Source: arXiv:2012.09841.
+struct ResBlockImpl : torch::nn::Module {
+  ResBlockImpl(int64_t in, int64_t out, double dropout = 0.0);
+
+  Tensor forward(const Tensor& x);  // [B, in, H, W] -> [B, out, H, W]
+
+  double dropout;
+  torch::nn::GroupNorm norm1;
+  torch::nn::Conv2d conv1;
+  torch::nn::GroupNorm norm2;
+  torch::nn::Conv2d conv2;
+  torch::nn::Conv2d nin_shortcut{nullptr};
+};
+TORCH_MODULE(ResBlock);
+
+/// x + proj_out(attention(norm(x))): one head over all positions, scale C^(-1/2).
+struct AttnBlockImpl : torch::nn::Module {
+  explicit AttnBlockImpl(int64_t channels);
+
+  Tensor forward(const Tensor& x);  // [B, C, H, W], same out
+
+  torch::nn::GroupNorm norm;
+  torch::nn::Conv2d q, k, v, proj_out;
+};
+TORCH_MODULE(AttnBlock);
+
+/// Halves the size: zero row below and zero column to the right, then a 3x3 convolution of stride 2.
+struct DownsampleImpl : torch::nn::Module {
+  explicit DownsampleImpl(int64_t channels);
+
+  Tensor forward(const Tensor& x);  // [B, C, H, W] -> [B, C, H / 2, W / 2]
+
+  torch::nn::Conv2d conv;
+};
+TORCH_MODULE(Downsample);
+
+/// Doubles the size: nearest neighbour, then a 3x3 convolution.
+struct UpsampleImpl : torch::nn::Module {
+  explicit UpsampleImpl(int64_t channels);
+
+  Tensor forward(const Tensor& x);  // [B, C, H, W] -> [B, C, 2 H, 2 W]
+
+  torch::nn::Conv2d conv;
+};
+TORCH_MODULE(Upsample);
+
+}  // namespace gear::nn

@@ -1,0 +1,37 @@
+#include "gear/models/tokenizers/quantizer.h"
+
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/softmax.h>
+
+#include "gear/models/tokenizers/vq_quantizer.h"
+
+namespace gear::models {
+
+std::shared_ptr<Quantizer> make_quantizer(const QuantizerConfig& config) {
+  switch (config.kind) {
+    case QuantizerKind::kVq:
+      return std::make_shared<VqQuantizer>(config);
+  }
+  fail("make_quantizer: unhandled kind ", static_cast<int>(config.kind));
+}
+
+Tensor soft_assignment(const Tensor& cost, double temperature) {
+  return at::softmax(cost / -temperature, -1);
+}
+
+Tensor straight_through_assignment(const Tensor& soft, const Tensor& ids) {
+  const auto ones = at::ones({ids.size(0), 1}, soft.options());
+  return (soft - soft.detach()).scatter_add_(1, ids.unsqueeze(1), ones);  // zeros plus ones
+}
+
+EntropyTerms entropy_terms(const Tensor& cost, double temperature) {
+  constexpr double kFloor = 1e-5;
+  const auto log_p = at::log_softmax(cost / -temperature, -1);  // [T, K]
+  const auto p = log_p.exp();
+  const auto mean_p = p.mean(0);  // [K]
+  return {.sample = -(p * log_p).sum(-1).mean(),
+          .average = -(mean_p * (mean_p + kFloor).log()).sum()};
+}
+
+}  // namespace gear::models

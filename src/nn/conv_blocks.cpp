@@ -1,0 +1,73 @@
+#include "gear/nn/conv_blocks.h"
+
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/dropout.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/upsample_nearest2d.h>
+
+namespace gear::nn {
+
+torch::nn::Conv2d conv3x3(int64_t in, int64_t out) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1));
+}
+
+torch::nn::Conv2d conv1x1(int64_t in, int64_t out) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1));
+}
+
+torch::nn::GroupNorm group_norm(int64_t channels) {
+  return torch::nn::GroupNorm(torch::nn::GroupNormOptions(32, channels).eps(1e-6));
+}
+
+ResBlockImpl::ResBlockImpl(int64_t in, int64_t out, double dropout)
+    : dropout(dropout),
+      norm1(register_module("norm1", group_norm(in))),
+      conv1(register_module("conv1", conv3x3(in, out))),
+      norm2(register_module("norm2", group_norm(out))),
+      conv2(register_module("conv2", conv3x3(out, out))) {
+  if (in != out) nin_shortcut = register_module("nin_shortcut", conv1x1(in, out));
+}
+
+Tensor ResBlockImpl::forward(const Tensor& x) {
+  auto h = conv1(at::silu(norm1(x)));
+  h = at::silu(norm2(h));
+  if (dropout > 0) h = at::dropout(h, dropout, is_training());
+  h = conv2(h);
+  // In place: the gradient of a convolution does not need its output.
+  return h.add_(nin_shortcut ? nin_shortcut(x) : x);
+}
+
+AttnBlockImpl::AttnBlockImpl(int64_t channels)
+    : norm(register_module("norm", group_norm(channels))),
+      q(register_module("q", conv1x1(channels, channels))),
+      k(register_module("k", conv1x1(channels, channels))),
+      v(register_module("v", conv1x1(channels, channels))),
+      proj_out(register_module("proj_out", conv1x1(channels, channels))) {}
+
+Tensor AttnBlockImpl::forward(const Tensor& x) {
+  const auto normed = norm(x);
+  const auto rows = [&](torch::nn::Conv2d& projection) {  // [B, C, H, W] -> [B, 1, N, C]
+    return projection(normed).flatten(2).transpose(1, 2).contiguous().unsqueeze(1);
+  };
+  auto h = at::scaled_dot_product_attention(rows(q), rows(k), rows(v));
+  h = h.squeeze(1).transpose(1, 2).reshape(x.sizes());  // [B, 1, N, C] -> [B, C, H, W]
+  return proj_out(h.contiguous(x.suggest_memory_format())).add_(x);
+}
+
+DownsampleImpl::DownsampleImpl(int64_t channels)
+    : conv(register_module(
+          "conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 3).stride(2)))) {}
+
+Tensor DownsampleImpl::forward(const Tensor& x) {
+  return conv(at::constant_pad_nd(x, {0, 1, 0, 1}));
+}
+
+UpsampleImpl::UpsampleImpl(int64_t channels)
+    : conv(register_module("conv", conv3x3(channels, channels))) {}
+
+Tensor UpsampleImpl::forward(const Tensor& x) {
+  return conv(at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}));
+}
+
+}  // namespace gear::nn
