@@ -1,0 +1,19 @@
+#pragma once
+
+#include <vector>
+
+#include "gear/core/tensor.h"
+#include "gear/train/adamw.h"
+
+namespace gear::train {
+
+/// Scales all gradients by min(1, max_norm / (norm + 1e-6)), where norm is the L2 norm over all of
+/// them. Returns that norm (before clipping) as a 0-d tensor on the device; nothing waits for it.
+/// Parameters without a gradient are skipped; with no gradient at all the norm is 0.
+Tensor clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm);
+
+/// The same, then reads the norm: throws NonFiniteError naming the first parameter whose gradient is
+/// NaN or infinite.
+Tensor clip_and_check(const std::vector<NamedParameter>& parameters, double max_norm);
+
+}  // namespace gear::train

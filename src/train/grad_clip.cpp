@@ -1,0 +1,68 @@
+#include "gear/train/grad_clip.h"
+
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+
+#include "gear/train/nonfinite.h"
+
+namespace gear::train {
+namespace {
+
+std::vector<Tensor> tensors_of(const NamedTensors& named) {
+  std::vector<Tensor> tensors;
+  for (const auto& [name, tensor] : named) tensors.push_back(tensor);
+  return tensors;
+}
+
+NamedTensors gradients_of(const std::vector<NamedParameter>& parameters) {
+  NamedTensors gradients;
+  for (const auto& [name, parameter] : parameters) {
+    if (parameter.grad().defined()) gradients.emplace_back(name, parameter.grad());
+  }
+  return gradients;
+}
+
+Tensor global_norm(const NamedTensors& gradients) {
+  if (gradients.empty()) return at::zeros({}, at::kFloat);
+  return at::linalg_vector_norm(at::stack(at::_foreach_norm(tensors_of(gradients))));
+}
+
+void scale_to_norm(const NamedTensors& gradients, const Tensor& norm, double max_norm) {
+  if (gradients.empty()) return;
+  const Tensor factor = (max_norm / (norm + 1e-6)).clamp_max(1.0);
+  at::_foreach_mul_(tensors_of(gradients), factor);
+}
+
+}  // namespace
+
+Tensor clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm) {
+  const at::NoGradGuard no_grad;
+  const NamedTensors gradients = gradients_of(parameters);
+  const Tensor norm = global_norm(gradients);
+  scale_to_norm(gradients, norm, max_norm);
+  return norm;
+}
+
+Tensor clip_and_check(const std::vector<NamedParameter>& parameters, double max_norm) {
+  const at::NoGradGuard no_grad;
+  const NamedTensors gradients = gradients_of(parameters);
+  const Tensor norm = global_norm(gradients);
+  // Checked before scaling: a NaN norm would spread to every gradient and hide where it came from.
+  if (!std::isfinite(norm.item<double>())) {
+    const std::string name = first_nonfinite(gradients);
+    if (name.empty()) {
+      throw NonFiniteError("the gradients from " + gradients.front().first + " to " +
+                           gradients.back().first + " are too large: their norm overflows float32");
+    }
+    throw NonFiniteError("the gradient of " + name + " is not finite");
+  }
+  scale_to_norm(gradients, norm, max_norm);
+  return norm;
+}
+
+}  // namespace gear::train

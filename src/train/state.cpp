@@ -1,0 +1,16 @@
+#include "gear/train/state.h"
+
+namespace gear::train {
+
+TensorGroup module_group(const std::string& name, const torch::nn::Module& module) {
+  TensorGroup group{name, {}};
+  for (const auto& item : module.named_parameters()) {
+    group.tensors.emplace_back(item.key(), item.value());
+  }
+  for (const auto& item : module.named_buffers()) {
+    group.tensors.emplace_back(item.key(), item.value());
+  }
+  return group;
+}
+
+}  // namespace gear::train
