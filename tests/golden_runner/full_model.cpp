@@ -14,6 +14,9 @@ struct Family {
 
 constexpr std::array kFamilies = {
     Family{"VQ-", check_full_vq},
+    Family{"LlamaGen-", check_full_llamagen},
+    Family{"dinov2_", check_full_dinov2},
+    Family{"PatchGAN", check_full_patchgan},
 };
 
 }  // namespace
@@ -34,7 +37,7 @@ void fill_by_formula(torch::nn::Module& module, const Case& golden) {
 void report_gradient_norms(const torch::nn::Module& module, Report& report) {
   for (const auto& item : module.named_parameters()) {
     const auto& grad = item.value().grad();
-    report.grad("norm:" + item.key(), grad.defined() ? grad.norm() : at::Tensor());
+    report.grad("norm:" + item.key(), grad.defined() ? grad.to(at::kDouble).norm() : at::Tensor());
   }
 }
 

@@ -10,8 +10,12 @@
 namespace gear::golden {
 namespace {
 
-constexpr std::array<ManifestBuilder, 1> kBuilders = {
+constexpr std::array<ManifestBuilder, 5> kBuilders = {
     build_manifest_vq,
+    build_manifest_llamagen,
+    build_manifest_projector,
+    build_manifest_dinov2,
+    build_manifest_critics,
 };
 
 struct Entry {

@@ -41,6 +41,7 @@ class KvCache {
   KvLayer& layer(int64_t block) { return layers_[static_cast<size_t>(block)]; }
   int64_t length() const { return layers_.front().length(); }  // positions decoded so far
   int64_t capacity() const { return capacity_; }
+  int64_t rows() const { return layers_.front().keys().size(0); }
   /// Forgets all rows but the first ones, without moving them.
   void keep_first(int64_t rows);
 

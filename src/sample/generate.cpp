@@ -1,0 +1,130 @@
+#include "gear/sample/generate.h"
+
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/searchsorted.h>
+#include <ATen/ops/softmax.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "gear/core/error.h"
+#include "gear/core/random.h"
+#include "gear/nn/autocast.h"
+#include "sample/inference_scope.h"
+
+// B images, L tokens per image, K codes; with guidance the rows are [conditional; unconditional]
+
+namespace gear::sample {
+namespace {
+
+/// Autocast keeps its bfloat16 copy of a weight from one step to the next only when the weight wants
+/// a gradient. Without this scope a frozen network would be converted anew for every token.
+class ReusedCastScope {
+ public:
+  ReusedCastScope(torch::nn::Module& module, c10::DeviceType device)
+      : autocast_(device, /*enabled=*/true) {
+    for (auto& parameter : module.parameters()) {
+      if (parameter.requires_grad()) continue;
+      parameter.requires_grad_(true);
+      frozen_.push_back(parameter);
+    }
+  }
+  ~ReusedCastScope() {
+    for (auto& parameter : frozen_) parameter.requires_grad_(false);
+    at::autocast::clear_cache();  // the copies carry no graph: an outer scope must not find them
+  }
+  ReusedCastScope(const ReusedCastScope&) = delete;
+  ReusedCastScope& operator=(const ReusedCastScope&) = delete;
+
+ private:
+  nn::AutocastScope autocast_;
+  std::vector<Tensor> frozen_;
+};
+
+void expect_request(const models::ArModel& ar, const Tensor& labels, const SampleOptions& options) {
+  const auto& config = ar->config();
+  if (labels.numel() == 0) fail("sampling: needs at least one class label");
+  const auto low = labels.min().item<int64_t>(), high = labels.max().item<int64_t>();
+  if (low < 0 || high >= config.num_classes) {
+    fail("sampling: class labels must be between 0 and ", config.num_classes - 1, ", got ",
+         low < 0 ? low : high);
+  }
+  if (options.cfg > 1.0 && !ar->has_null_class()) {
+    fail("sampling: guidance (cfg ", options.cfg, ") needs a network trained with class dropout, ",
+         "and this one has no null class; use cfg 1");
+  }
+}
+
+/// The random number of every draw, [L, B] float64 in [0, 1).
+Tensor uniform_draws(const SampleOptions& options, int64_t positions, int64_t images) {
+  // Kept a little below 1 so that draw * total stays below the total mass after rounding.
+  constexpr double kMost = 1.0 - 0x1.0p-40;
+  const auto draws = at::empty({positions, images}, at::kDouble);
+  double* values = draws.data_ptr<double>();
+  for (int64_t position = 0; position < positions; ++position) {
+    for (int64_t i = 0; i < images; ++i) {
+      const uint64_t seed = stream_seed(options.seed, "sample", static_cast<uint64_t>(position),
+                                        static_cast<uint64_t>(options.first_image + i));
+      *values++ = std::min(RandomStream(seed).uniform(), kMost);
+    }
+  }
+  return draws;
+}
+
+/// One code per row of `logits` [B, K] by inverse distribution function; draws [B] -> ids [B].
+Tensor draw_codes(const Tensor& logits, const Tensor& draws) {
+  const auto mass = at::softmax(logits, -1).cumsum(-1, at::kDouble);            // [B, K]
+  const auto point = draws.unsqueeze(1) * mass.narrow(1, mass.size(1) - 1, 1);  // [B, 1]
+  return at::searchsorted(mass, point, /*out_int32=*/false, /*right=*/true).squeeze(1);
+}
+
+bool guided(const SampleOptions& options, int64_t position) {
+  if (options.cfg <= 1.0) return false;
+  // The interval counts decode steps, and the first of them yields token 1.
+  return options.cfg_interval < 0 || position <= options.cfg_interval + 1;
+}
+
+}  // namespace
+
+Tensor generate_tokens(models::ArModel ar, const Tensor& labels, const SampleOptions& options,
+                       const LogitsObserver& observer) {
+  expect_request(ar, labels, options);
+  const auto device = ar->tok_embeddings->weight.device();
+  const InferenceScope inference(*ar);
+  std::optional<ReusedCastScope> bf16;
+  if (options.bf16) bf16.emplace(*ar, device.type());
+
+  const int64_t images = labels.size(0), positions = ar->config().num_tokens;
+  const FilterOptions filter = {options.temperature, options.top_k, options.top_p};
+  const auto draws = uniform_draws(options, positions, images).to(device);
+  const auto tokens = at::empty({images, positions}, at::TensorOptions(device).dtype(at::kLong));
+
+  Tensor fed = labels.to(device);                                              // [B] or [2B]
+  if (guided(options, 0)) fed = at::cat({fed, at::full_like(fed, ar->null_class())});
+  models::KvCache cache(ar->config(), fed.size(0), device, options.bf16 ? at::kBFloat16 : at::kFloat);
+  for (int64_t position = 0; position < positions; ++position) {
+    auto logits = position == 0 ? ar->prefill(fed, cache) : ar->decode_step(fed, cache);
+    if (guided(options, position)) {
+      const auto halves = logits.chunk(2);  // conditional c, unconditional u, each [B, K]
+      logits = halves[1] + options.cfg * (halves[0] - halves[1]);
+    }
+    if (observer) observer(position, logits);
+    const auto filtered = filter_logits(logits, filter);
+    const auto ids =
+        options.greedy ? at::argmax(filtered, -1) : draw_codes(filtered, draws[position]);  // [B]
+    tokens.select(1, position).copy_(ids);
+    fed = guided(options, position + 1) ? at::cat({ids, ids}) : ids;
+    if (cache.rows() > fed.size(0)) cache.keep_first(fed.size(0));  // guidance is over
+  }
+  return tokens;
+}
+
+Tensor tokens_to_images(models::Tokenizer& tokenizer, const Tensor& tokens) {
+  const InferenceScope inference(tokenizer);
+  return models::to_uint8(tokenizer.decode_ids(tokens));
+}
+
+}  // namespace gear::sample
