@@ -1,0 +1,42 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gear/io/pickle.h"
+
+namespace gear::io {
+
+class MappedFile;
+
+/// A file of torch.save, of the zip format (PyTorch 1.6 and later) or the older stream of pickles.
+/// Nothing named in the file is imported or called: known tensor builders are understood, plain data
+/// is kept, objects of unknown classes become inert records, and a call of anything else is an
+/// Error. Numbers in the file are checked against its bytes before memory is allocated.
+///
+/// Tensors are CPU tensors over the mapped file (copy-on-write); views of one storage share it, as
+/// when they were saved.
+class TorchArchive {
+ public:
+  explicit TorchArchive(const std::filesystem::path& path);
+
+  const PickleValue& root() const { return *root_; }
+  const std::string& path() const { return path_; }
+
+  /// Whether the bytes look like a file of torch.save (of either format).
+  static bool recognises(const MappedFile& file);
+
+ private:
+  std::string path_;
+  std::shared_ptr<PickleTree> tree_;
+  const PickleValue* root_ = nullptr;
+};
+
+/// Every tensor below `root`, depth first, named by its keys and list positions joined with '/'.
+/// Looks into dictionaries, lists and tuples.
+std::vector<std::pair<std::string, at::Tensor>> collect_tensors(const PickleValue& root);
+
+}  // namespace gear::io

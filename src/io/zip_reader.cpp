@@ -1,0 +1,150 @@
+#include "io/zip_reader.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "gear/core/error.h"
+
+namespace gear::io {
+namespace {
+
+constexpr uint32_t kLocalHeader = 0x04034b50;
+constexpr uint32_t kDirectoryEntry = 0x02014b50;
+constexpr uint32_t kDirectoryEnd = 0x06054b50;
+constexpr uint32_t kZip64DirectoryEnd = 0x06064b50;
+constexpr uint32_t kZip64Locator = 0x07064b50;
+constexpr uint64_t kLocalHeaderBytes = 30;
+constexpr uint64_t kEntryBytes = 46;
+constexpr uint64_t kEndBytes = 22;
+constexpr uint64_t kLocatorBytes = 20;
+constexpr uint64_t kZip64EndBytes = 56;
+constexpr uint64_t kMaxComment = 65535;
+constexpr uint64_t kZip64Extra = 1;
+constexpr uint64_t kInZip64Extra = 0xffffffff;
+
+uint32_t crc32_of(std::string_view bytes) {
+  uLong crc = ::crc32(0, nullptr, 0);
+  while (!bytes.empty()) {  // zlib counts in 32 bits
+    const size_t piece = std::min<size_t>(bytes.size(), 1 << 30);
+    crc = ::crc32(crc, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(piece));
+    bytes.remove_prefix(piece);
+  }
+  return static_cast<uint32_t>(crc);
+}
+
+}  // namespace
+
+ZipReader::ZipReader(std::shared_ptr<const MappedFile> file) : file_(std::move(file)) {
+  read_directory(find_directory());
+}
+
+uint64_t ZipReader::number(uint64_t offset, int bytes) const {
+  const auto width = static_cast<uint64_t>(bytes);
+  if (offset > file_->size() || file_->size() - offset < width) {
+    fail(file_->path(), ": the zip directory points to byte ", offset, ", outside of the file of ",
+         file_->size(), " bytes");
+  }
+  uint64_t value = 0;
+  for (uint64_t i = 0; i < width; ++i) {
+    value |= static_cast<uint64_t>(static_cast<unsigned char>(file_->data()[offset + i])) << 8 * i;
+  }
+  return value;
+}
+
+ZipReader::Directory ZipReader::find_directory() const {
+  const uint64_t size = file_->size();
+  const uint64_t lowest = size > kEndBytes + kMaxComment ? size - kEndBytes - kMaxComment : 0;
+  for (uint64_t at = size < kEndBytes ? 0 : size - kEndBytes + 1; at-- > lowest;) {
+    if (number(at, 4) != kDirectoryEnd || at + kEndBytes + number(at + 20, 2) != size) continue;
+    Directory found{number(at + 16, 4), number(at + 12, 4), number(at + 10, 2)};
+    if (at >= kLocatorBytes && number(at - kLocatorBytes, 4) == kZip64Locator) {
+      const uint64_t end = number(at - kLocatorBytes + 8, 8);
+      if (number(end, 4) != kZip64DirectoryEnd || size - end < kZip64EndBytes) {
+        fail(file_->path(), ": the zip64 directory is damaged");
+      }
+      found = {number(end + 48, 8), number(end + 40, 8), number(end + 32, 8)};
+    }
+    if (found.begin > at || found.size > at - found.begin) {
+      fail(file_->path(), ": the zip directory lies outside of the file");
+    }
+    return found;
+  }
+  fail(file_->path(),
+       ": the end of the archive (the zip directory) is missing; the file is truncated, fetch or "
+       "copy it again");
+}
+
+void ZipReader::read_directory(const Directory& directory) {
+  uint64_t at = directory.begin;
+  for (uint64_t i = 0; i < directory.records; ++i) at = read_entry(at, directory);
+}
+
+uint64_t ZipReader::read_entry(uint64_t at, const Directory& directory) {
+  const std::string& path = file_->path();
+  const uint64_t left = directory.begin + directory.size - at;
+  if (left < kEntryBytes || number(at, 4) != kDirectoryEntry) {
+    fail(path, ": the zip directory is damaged after ", records_.size(), " records");
+  }
+  const uint64_t name_size = number(at + 28, 2);
+  const uint64_t extra_size = number(at + 30, 2);
+  const uint64_t entry_size = kEntryBytes + name_size + extra_size + number(at + 32, 2);
+  if (left < entry_size) {
+    fail(path, ": the zip directory is damaged after ", records_.size(), " records");
+  }
+  const std::string name(file_->bytes().substr(at + kEntryBytes, name_size));
+  if ((number(at + 8, 2) & 1) != 0) fail(path, ": record ", name, " is encrypted");
+  if (number(at + 10, 2) != 0) {
+    fail(path, ": record ", name, " is compressed; PyTorch stores records as they are, so another ",
+         "program packed the archive: unpack it and pack it again with zip -0");
+  }
+  uint64_t packed = number(at + 20, 4);
+  ZipRecord record{.begin = number(at + 42, 4),
+                   .size = number(at + 24, 4),
+                   .crc32 = static_cast<uint32_t>(number(at + 16, 4))};
+  const uint64_t extra = at + kEntryBytes + name_size;
+  read_zip64_sizes(extra, extra + extra_size, record, packed);
+  if (packed != record.size) fail(path, ": record ", name, " has two different sizes");
+  record.begin = data_begin(name, record.begin);
+  if (record.begin > directory.begin || directory.begin - record.begin < record.size) {
+    fail(path, ": record ", name, " of ", record.size, " bytes leaves the file");
+  }
+  if (!records_.emplace(name, record).second) fail(path, ": record ", name, " occurs twice");
+  return at + entry_size;
+}
+
+void ZipReader::read_zip64_sizes(uint64_t extra, uint64_t end, ZipRecord& record,
+                                 uint64_t& packed) const {
+  while (end - extra >= 4) {
+    uint64_t field = extra + 4;
+    const uint64_t field_size = number(extra + 2, 2);
+    if (end - field < field_size) fail(file_->path(), ": a zip entry has a damaged extra field");
+    if (number(extra, 2) == kZip64Extra) {  // holds those of the three that did not fit
+      for (uint64_t* value : {&record.size, &packed, &record.begin}) {
+        if (*value != kInZip64Extra) continue;
+        *value = number(field, 8);
+        field += 8;
+      }
+    }
+    extra += 4 + field_size;
+  }
+}
+
+uint64_t ZipReader::data_begin(const std::string& name, uint64_t header) const {
+  if (number(header, 4) != kLocalHeader) {
+    fail(file_->path(), ": record ", name, " is not where the zip directory says");
+  }
+  return header + kLocalHeaderBytes + number(header + 26, 2) + number(header + 28, 2);
+}
+
+const ZipRecord& ZipReader::record(const std::string& name) const {
+  const auto found = records_.find(name);
+  if (found == records_.end()) fail(file_->path(), ": record ", name, " is missing");
+  if (crc32_of(bytes(found->second)) != found->second.crc32) {
+    fail(file_->path(), ": record ", name, " is damaged (its checksum differs); fetch it again");
+  }
+  return found->second;
+}
+
+}  // namespace gear::io
