@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "gear/core/signals.h"
+#include "gear/train/batch_source.h"
+#include "gear/train/recipe.h"
+#include "gear/train/run_config.h"
+#include "gear/train/run_folder.h"
+
+namespace gear::train {
+
+class RunLog;
+
+/// What the command line lends the trainer; each may be left out. They run between two steps and
+/// must leave networks and their train/eval mode as they found them.
+struct TrainerHooks {
+  /// Draws a picture grid for the run's state after `step` updates into the PNG file `path`.
+  std::function<void(int64_t step, const std::filesystem::path& path)> preview{};
+  /// Measures the networks after `step` updates; logged under the names it returns.
+  std::function<Metrics(int64_t step)> evaluate{};
+  /// A signal number once the run should stop, else 0.
+  std::function<int()> stop = stop_signal;
+};
+
+enum class TrainOutcome { kFinished, kInterrupted };
+
+/// The loop around any recipe: data, random streams, logs, previews, checkpoints, stopping.
+///
+/// Every step starts by seeding LibTorch's generators from (seed, step), and the data position is
+/// part of a checkpoint, so a run that is killed and resumed repeats the uninterrupted one bit for
+/// bit: weights, moments, averages, and metrics.jsonl except its `time/` fields.
+class Trainer {
+ public:
+  /// Loads the checkpoint the run folder starts from, if any, into the recipe. Throws Error when it
+  /// does not fit.
+  Trainer(const RunConfig& config, Recipe& recipe, BatchSource& source, RunFolder& folder,
+          TrainerHooks hooks = {});
+  ~Trainer();
+
+  /// Trains until config.steps updates are done or a stop is asked for; both end with a checkpoint.
+  /// Throws Error naming the step when a loss or gradient is not finite; the state before that step
+  /// is saved first.
+  TrainOutcome run();
+
+  int64_t step() const { return position_.step; }  ///< updates done
+
+ private:
+  void restore();
+  void train_step();
+  void log_step(const Metrics& metrics);
+  void evaluate_and_preview();
+  void save();
+  void handle_nonfinite(const NonFiniteError& error);
+  void clear_gradients();
+
+  const RunConfig config_;
+  Recipe& recipe_;
+  BatchSource& source_;
+  RunFolder& folder_;
+  TrainerHooks hooks_;
+  RunPosition position_;
+  int64_t saved_step_ = -1;
+  int64_t skipped_in_a_row_ = 0;
+  std::unique_ptr<RunLog> log_;
+};
+
+}  // namespace gear::train

@@ -1,0 +1,99 @@
+#include <algorithm>
+#include <system_error>
+
+#include "gear/core/log.h"
+#include "gear/io/atomic.h"
+#include "gear/train/checkpoint.h"
+#include "train/checkpoint_manifest.h"
+
+namespace gear::train {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kPrefix = "step-";
+
+/// "step-00001000" -> true; anything else a user may have put there is left alone.
+bool is_checkpoint_name(const std::string& name) {
+  const size_t digits = name.size() - std::min(name.size(), std::string(kPrefix).size());
+  return name.starts_with(kPrefix) && digits >= 8 && digits <= 18 &&
+         name.find_first_not_of("0123456789", name.size() - digits) == std::string::npos;
+}
+
+int64_t step_in_name(const fs::path& folder) {
+  return std::stoll(folder.filename().string().substr(std::string(kPrefix).size()));
+}
+
+}  // namespace
+
+std::string checkpoint_name(int64_t step) {
+  const std::string digits = std::to_string(step);
+  return kPrefix + std::string(8 - std::min<size_t>(8, digits.size()), '0') + digits;
+}
+
+CheckpointStore::CheckpointStore(fs::path folder, int64_t keep)
+    : folder_(std::move(folder)), keep_(keep) {
+  TORCH_CHECK(keep_ >= 1, "CheckpointStore: keep must be at least 1, got ", keep_);
+}
+
+fs::path CheckpointStore::save(const RunPosition& position, const std::string& config_yaml,
+                               const std::vector<TensorGroup>& groups) const {
+  const fs::path path = folder_ / checkpoint_name(position.step);
+  io::AtomicDirectory directory(path);
+  for (const TensorGroup& group : groups) {
+    io::write_safetensors(directory.path() / (group.name + ".safetensors"), group.tensors,
+                          {{"format", "pt"}});
+  }
+  io::write_file_atomically(directory.path() / kConfigName, config_yaml);
+  write_manifest(directory.path(), position, groups);
+  directory.commit();
+  remove_old();  // only now: the new one is complete and visible
+  return path;
+}
+
+void CheckpointStore::remove_old() const {
+  const auto folders = list();
+  const size_t kept = std::min(folders.size(), static_cast<size_t>(keep_));
+  for (size_t i = 0; i + kept < folders.size(); ++i) {
+    // Renamed first, so that a half-removed one is never taken for a checkpoint.
+    const fs::path doomed = io::AtomicDirectory::temporary_path(folders[i]);
+    std::error_code error;
+    fs::rename(folders[i], doomed, error);
+    if (!error) fs::remove_all(doomed, error);
+    if (error) log::warn(folders[i].string() + ": cannot remove: " + error.message());
+  }
+}
+
+std::optional<Checkpoint> CheckpointStore::newest_good() const {
+  const auto folders = list();
+  std::string last_damage;
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+    try {
+      const Checkpoint checkpoint(*folder);
+      checkpoint.verify();
+      if (!last_damage.empty()) {
+        log::warn(last_damage + "; using " + folder->filename().string() + " instead");
+      }
+      return checkpoint;
+    } catch (const DamagedCheckpoint& damage) {
+      if (!last_damage.empty()) log::warn(last_damage);
+      last_damage = damage.what();
+    }
+  }
+  if (folders.empty()) return std::nullopt;
+  fail(last_damage, "; no checkpoint in ", folder_.string(),
+       " is whole: restore one from a copy, or choose another run_dir to start over");
+}
+
+std::vector<fs::path> CheckpointStore::list() const {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder_, error)) {
+    if (is_checkpoint_name(entry.path().filename().string())) folders.push_back(entry.path());
+  }
+  std::sort(folders.begin(), folders.end(), [](const fs::path& a, const fs::path& b) {
+    return step_in_name(a) < step_in_name(b);
+  });
+  return folders;
+}
+
+}  // namespace gear::train

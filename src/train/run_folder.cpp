@@ -1,0 +1,179 @@
+#include "gear/train/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "gear/core/log.h"
+#include "gear/core/text.h"
+#include "gear/io/atomic.h"
+
+namespace gear::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_text(const fs::path& path) {
+  std::ifstream stream(path);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+/// "a.b" and value of every scalar line of a dumped configuration, in order. Dumps nest by two
+/// spaces and hold one key a line.
+std::vector<std::pair<std::string, std::string>> flat_keys(const std::string& yaml) {
+  std::vector<std::pair<std::string, std::string>> keys;
+  std::vector<std::string> sections;
+  std::istringstream lines(yaml);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t indent = line.find_first_not_of(' ');
+    const size_t colon = line.find(':');
+    if (indent == std::string::npos || line[indent] == '#' || colon == std::string::npos) continue;
+    sections.resize(std::min(sections.size(), indent / 2));
+    const std::string key = line.substr(indent, colon - indent);
+    if (colon + 1 == line.size()) {
+      sections.push_back(key);
+      continue;
+    }
+    std::string dotted;
+    for (const std::string& section : sections) dotted += section + ".";
+    keys.emplace_back(dotted + key, line.substr(colon + 2));
+  }
+  return keys;
+}
+
+}  // namespace
+
+std::string config_difference(const std::string& before, const std::string& now) {
+  const auto old_keys = flat_keys(before);
+  std::vector<std::string> differences;
+  for (const auto& [key, value] : flat_keys(now)) {
+    if (key == "run_dir") continue;
+    std::string old_value = "absent";
+    for (const auto& [old_key, text] : old_keys) {
+      if (old_key == key) old_value = text;
+    }
+    if (old_value != value) differences.push_back(key + ": " + old_value + ", now " + value);
+  }
+  return join(differences, "; ");
+}
+
+Resume Resume::parse(const std::string& text) {
+  if (text == "auto") return {.mode = Mode::kAuto};
+  if (text == "none") return {.mode = Mode::kNone};
+  if (text.empty()) fail("--resume: must be auto, none or the path of a checkpoint, got nothing");
+  return {.mode = Mode::kPath, .path = text};
+}
+
+RunFolder::RunFolder(RunFolderOptions options)
+    : options_(std::move(options)),
+      checkpoints_(options_.path / "checkpoints", options_.keep_checkpoints) {
+  create();
+  lock();
+  try {
+    choose_start();
+  } catch (const std::exception&) {
+    ::close(lock_descriptor_);  // the destructor does not run
+    throw;
+  }
+  io::remove_partial_files(path());
+  io::remove_partial_files(checkpoints_.folder());
+  log::also_to_file(path() / "log.txt");
+}
+
+RunFolder::~RunFolder() { ::close(lock_descriptor_); }
+
+void RunFolder::create() {
+  for (const fs::path& folder : {path(), checkpoints_.folder(), samples()}) {
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (error) {
+      fail(folder.string(), ": cannot create the folder: ", error.message(),
+           "; set run_dir to a folder that you may write to");
+    }
+  }
+}
+
+void RunFolder::lock() {
+  const fs::path lock_path = path() / ".lock";
+  lock_descriptor_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock_descriptor_ < 0) {
+    fail(path().string(), ": cannot write there: ", std::strerror(errno),
+         "; set run_dir to a folder that you may write to");
+  }
+  if (::flock(lock_descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+  const int error = errno;
+  if (error != EWOULDBLOCK) return;  // a file system without locks: train all the same
+  ::close(lock_descriptor_);
+  fail(path().string(), ": another process is training in this folder; wait for it, stop it, or "
+       "choose another run_dir");
+}
+
+void RunFolder::choose_start() {
+  switch (options_.resume.mode) {
+    case Resume::Mode::kNone:
+      if (const auto folders = checkpoints_.list(); !folders.empty()) {
+        fail(path().string(), ": already holds a run (", folders.back().filename().string(),
+             "); continue it with --resume auto, or choose another run_dir");
+      }
+      break;
+    case Resume::Mode::kAuto:
+      start_ = checkpoints_.newest_good();
+      break;
+    case Resume::Mode::kPath:
+      start_ = find_checkpoint(options_.resume.path);
+      if (!start_) {
+        fail("--resume ", options_.resume.path.string(),
+             ": no checkpoint there; expected a checkpoint folder, a run folder, auto or none");
+      }
+      refuse_to_rewind();
+      break;
+  }
+  if (!start_) {
+    refuse_to_overwrite();
+    return;
+  }
+  const std::string changes =
+      config_difference(read_text(start_->config_path()), options_.config_yaml);
+  if (!changes.empty()) {
+    log::warn("the configuration differs from that of " + start_->folder().string() + ": " + changes);
+  }
+}
+
+void RunFolder::refuse_to_overwrite() const {
+  std::error_code ignored;
+  const bool has_metrics = fs::exists(metrics_path(), ignored) && fs::file_size(metrics_path()) > 0;
+  if (!has_metrics) return;
+  const std::string changes =
+      config_difference(read_text(path() / "config.yaml"), options_.config_yaml);
+  if (changes.empty()) return;  // the same run, stopped before its first checkpoint
+  fail(path().string(), ": already holds a run with another configuration (", changes,
+       "); choose another run_dir");
+}
+
+void RunFolder::refuse_to_rewind() const {
+  const auto folders = checkpoints_.list();
+  if (folders.empty()) return;
+  const std::string newest = folders.back().filename().string();
+  const int64_t step = start_->position().step;
+  if (newest > checkpoint_name(step)) {
+    fail(path().string(), ": its checkpoint ", newest, " is newer than step ", step,
+         ", from which --resume would go on; remove the newer ones or choose another run_dir");
+  }
+}
+
+void RunFolder::save_config() const {
+  io::write_file_atomically(path() / "config.yaml", options_.config_yaml);
+}
+
+}  // namespace gear::train

@@ -1,0 +1,63 @@
+#include "train/run_log.h"
+
+#include <cstdio>
+
+#include "gear/core/text.h"
+
+namespace gear::train {
+namespace {
+
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", value);
+  return text;
+}
+
+/// The sums that are minimised ("vq_total 1.203, ar_total 9.71"); the first metric if there is none.
+std::string summary_of(const MetricsLog::Values& values) {
+  std::vector<std::string> parts;
+  for (const auto& [name, value] : values) {
+    if (name.ends_with("_total")) parts.push_back(name + " " + short_number(value));
+  }
+  if (parts.empty() && !values.empty()) {
+    parts.push_back(values.front().first + " " + short_number(values.front().second));
+  }
+  return join(parts);
+}
+
+}  // namespace
+
+RunLog::RunLog(const RunConfig& config, const RunFolder& folder, int64_t start_step)
+    : config_(config),
+      metrics_(folder.metrics_path(), start_step),
+      start_step_(start_step),
+      last_logged_step_(start_step) {}
+
+void RunLog::step(int64_t step, MetricsLog::Values values) {
+  const double seconds = since_last_log_.seconds() / static_cast<double>(step - last_logged_step_);
+  const double images_per_second = static_cast<double>(config_.data.batch_size) / seconds;
+  last_logged_step_ = step;
+  since_last_log_.restart();
+
+  losses_text_ = summary_of(values) + ", " + short_number(images_per_second) + " images/s";
+  values.emplace_back("time/step_seconds", seconds);
+  values.emplace_back("time/images_per_second", images_per_second);
+  metrics_.write(step, values);
+}
+
+void RunLog::evaluation(int64_t step, const MetricsLog::Values& values) {
+  metrics_.write(step, values);
+}
+
+void RunLog::progress(int64_t step) {
+  std::string text = "step " + format_count(step) + " of " + format_count(config_.steps);
+  if (!losses_text_.empty()) text += ", " + losses_text_;
+  progress_.show(text + ", " + format_duration(seconds_left(step)) + " left");
+}
+
+double RunLog::seconds_left(int64_t step) const {
+  const double per_step = since_start_.seconds() / static_cast<double>(step - start_step_);
+  return per_step * static_cast<double>(config_.steps - step);
+}
+
+}  // namespace gear::train

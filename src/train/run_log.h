@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "gear/core/clock.h"
+#include "gear/core/progress.h"
+#include "gear/train/metrics_log.h"
+#include "gear/train/run_config.h"
+#include "gear/train/run_folder.h"
+
+namespace gear::train {
+
+/// Everything a run tells while it goes: metrics.jsonl, TensorBoard and the progress line.
+class RunLog {
+ public:
+  RunLog(const RunConfig& config, const RunFolder& folder, int64_t start_step);
+
+  /// The metrics of a logging step, with its speed under `time/`.
+  void step(int64_t step, MetricsLog::Values values);
+  void evaluation(int64_t step, const MetricsLog::Values& values);
+  void progress(int64_t step);
+  void finish(const std::string& text) { progress_.finish(text); }
+  void sync() { metrics_.sync(); }
+
+ private:
+  double seconds_left(int64_t step) const;
+
+  const RunConfig& config_;
+  MetricsLog metrics_;
+  ProgressLine progress_;
+  int64_t start_step_;
+  int64_t last_logged_step_;
+  Stopwatch since_start_;
+  Stopwatch since_last_log_;
+  std::string losses_text_;  // of the last logging step; reading the device every step would wait
+};
+
+}  // namespace gear::train

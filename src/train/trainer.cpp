@@ -1,0 +1,146 @@
+#include "gear/train/trainer.h"
+
+#include <ATen/Context.h>
+
+#include <utility>
+
+#include "gear/core/log.h"
+#include "gear/core/random.h"
+#include "gear/core/text.h"
+#include "train/run_log.h"
+
+namespace gear::train {
+namespace {
+
+/// Beyond this many skipped steps in a row the run is not recovering by itself.
+constexpr int64_t kMostSkippedInARow = 10;
+
+bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+}  // namespace
+
+Trainer::Trainer(const RunConfig& config, Recipe& recipe, BatchSource& source, RunFolder& folder,
+                 TrainerHooks hooks)
+    : config_(config),
+      recipe_(recipe),
+      source_(source),
+      folder_(folder),
+      hooks_(std::move(hooks)) {
+  position_.seed = config_.seed;
+  restore();
+  folder_.save_config();
+  log_ = std::make_unique<RunLog>(config_, folder_, position_.step);
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::restore() {
+  const auto& checkpoint = folder_.start();
+  if (checkpoint) {
+    checkpoint->load(recipe_.state());
+    const RunPosition& stored = checkpoint->position();
+    position_.step = stored.step;
+    position_.samples = stored.samples;
+    // In images, so that the run goes on at the same place when the size of a micro-batch changed.
+    position_.micro_batches = stored.samples * config_.optimizer.accumulation / config_.data.batch_size;
+    saved_step_ = stored.step;
+    log::info("going on from " + checkpoint->folder().string() + ", step " +
+              format_count(position_.step));
+  }
+  source_.seek(position_.micro_batches);
+}
+
+TrainOutcome Trainer::run() {
+  while (position_.step < config_.steps) {
+    train_step();
+    log_->progress(position_.step);
+    evaluate_and_preview();
+    const int signal = hooks_.stop ? hooks_.stop() : 0;
+    const bool interrupted = signal != 0 && position_.step < config_.steps;
+    if (interrupted || due(position_.step, config_.output.checkpoint_every)) save();
+    if (interrupted) {
+      log::info(std::string(signal_name(signal)) + ": stopped after step " +
+                format_count(position_.step) + "; run the same command again to go on");
+      return TrainOutcome::kInterrupted;
+    }
+  }
+  if (saved_step_ < position_.step) save();
+  log_->finish("finished " + format_count(position_.step) + " steps, " + folder_.path().string());
+  return TrainOutcome::kFinished;
+}
+
+void Trainer::train_step() {
+  std::vector<data::Batch> micro_batches;
+  for (int64_t i = 0; i < config_.optimizer.accumulation; ++i) {
+    micro_batches.push_back(source_.next());
+  }
+  at::manual_seed(stream_seed(static_cast<uint64_t>(config_.seed), "step",
+                              static_cast<uint64_t>(position_.step)));
+  const bool logged = due(position_.step + 1, config_.output.log_every) ||
+                      position_.step + 1 == config_.steps;
+  try {
+    const Metrics metrics =
+        recipe_.step(micro_batches, {.step = position_.step, .diagnostics = logged});
+    skipped_in_a_row_ = 0;
+    ++position_.step;
+    if (logged) log_->step(position_.step, metrics.host_values());
+  } catch (const NonFiniteError& error) {
+    handle_nonfinite(error);
+    ++position_.step;
+  }
+  position_.micro_batches += config_.optimizer.accumulation;
+  position_.samples += config_.data.batch_size;
+}
+
+void Trainer::evaluate_and_preview() {
+  const int64_t step = position_.step;
+  if (hooks_.evaluate && due(step, config_.output.eval_every)) {
+    log_->evaluation(step, hooks_.evaluate(step).host_values());
+  }
+  if (hooks_.preview && due(step, config_.output.preview_every)) {
+    hooks_.preview(step, folder_.samples() / (checkpoint_name(step) + ".png"));
+  }
+}
+
+void Trainer::save() {
+  log_->sync();  // a checkpoint must never be ahead of the lines that describe the way to it
+  const auto path =
+      folder_.checkpoints().save(position_, folder_.config_yaml(), recipe_.state());
+  saved_step_ = position_.step;
+  log::info("saved " + path.string());
+}
+
+/// Either lets the step count as done without an update (optimizer.on_nonfinite: skip), or saves the
+/// state before it and throws.
+void Trainer::handle_nonfinite(const NonFiniteError& error) {
+  clear_gradients();
+  const std::string what =
+      "step " + std::to_string(position_.step + 1) + ": " + error.what();
+  std::string damaged;  // running statistics may have taken in the bad values
+  for (const TensorGroup& group : recipe_.state()) {
+    const std::string name = first_nonfinite(group.tensors);
+    if (!name.empty() && damaged.empty()) damaged = group.name + "." + name;
+  }
+  const bool skip = config_.optimizer.on_nonfinite == "skip";
+  if (skip && damaged.empty() && ++skipped_in_a_row_ <= kMostSkippedInARow) {
+    log::warn(what + "; the step is skipped");
+    return;
+  }
+  std::string state = damaged.empty() ? "" : damaged + " was damaged, so no checkpoint was written; ";
+  if (damaged.empty() && saved_step_ < position_.step) {
+    save();
+    state = "the state before it is saved as " + checkpoint_name(position_.step) + "; ";
+  }
+  fail(what, "; ", state,
+       "lower the learning rate, raise optimizer.warmup_steps, or set precision: fp32, and resume");
+}
+
+void Trainer::clear_gradients() {
+  for (const TensorGroup& group : recipe_.state()) {
+    for (const auto& [name, tensor] : group.tensors) {
+      if (tensor.is_leaf() && tensor.grad().defined()) tensor.mutable_grad().reset();
+    }
+  }
+}
+
+}  // namespace gear::train
