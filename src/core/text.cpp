@@ -51,13 +51,13 @@ std::string join(const std::vector<std::string>& parts, const std::string& separ
 }
 
 std::string format_count(int64_t count) {
-  std::string digits = std::to_string(count);
-  const size_t first = count < 0 ? 1 : 0;
-  for (size_t i = digits.size(); i > first + 3;) {
-    i -= 3;
-    digits.insert(i, ",");
+  const std::string digits = std::to_string(count < 0 ? -count : count);
+  std::string text = count < 0 ? "-" : "";
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
   }
-  return digits;
+  return text;
 }
 
 std::string format_bytes(double bytes) {

@@ -31,10 +31,10 @@ constexpr const char* kPartialSuffix = ".partial";
 }
 
 /// fsync of a file or folder by path.
-void sync_path(const fs::path& path) {
+void sync_path(const fs::path& path, int (*sync)(int) = &::fsync) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) fail_with_errno(path.string(), "open", errno);
-  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
+  const int error = sync(descriptor) == 0 ? 0 : errno;
   ::close(descriptor);
   // Some network file systems know no fsync of folders and say so with EINVAL.
   if (error != 0 && error != EINVAL) fail_with_errno(path.string(), "sync", error);
@@ -140,11 +140,19 @@ fs::path AtomicDirectory::temporary_path(const fs::path& final_path) {
 }
 
 void AtomicDirectory::commit() {
+  constexpr size_t kMostSyncedAlone =
+      256;  // of very many small files, each sync costs milliseconds
   std::error_code error;
+  std::vector<fs::path> entries;
   for (const auto& entry : fs::recursive_directory_iterator(temporary_path_, error)) {
-    if (entry.is_regular_file() || entry.is_directory()) sync_path(entry.path());
+    if (entry.is_regular_file() || entry.is_directory()) entries.push_back(entry.path());
   }
   if (error) fail_with_errno(temporary_path_.string(), "list", error.value());
+  if (entries.size() > kMostSyncedAlone) {
+    sync_path(temporary_path_, &::syncfs);
+  } else {
+    for (const fs::path& path : entries) sync_path(path);
+  }
   sync_path(temporary_path_);
   if (::rename(temporary_path_.c_str(), final_path_.c_str()) != 0) {
     if (errno != ENOTEMPTY && errno != EEXIST) {

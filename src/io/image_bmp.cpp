@@ -39,7 +39,9 @@ class BmpReader {
       expand_runs();
     } else {
       const auto available = source_.bytes.size() - std::min(source_.bytes.size(), pixels_at_);
-      if (available < row_bytes() * static_cast<size_t>(height_)) fail_short();
+      // The padding of the last row may be missing.
+      const auto rows_before = row_bytes() * static_cast<size_t>(height_ - 1);
+      if (available < rows_before + (static_cast<size_t>(width_) * bits_ + 7) / 8) fail_short();
     }
     for (int64_t y = 0; y < height_; ++y) {
       convert_row(static_cast<size_t>(top_down_ ? y : height_ - 1 - y), image.row(y));
@@ -100,6 +102,8 @@ class BmpReader {
   }
 
   void read_masks(size_t offset, bool with_alpha) {
+    const bool absent = (number(offset, 4) | number(offset + 4, 4) | number(offset + 8, 4)) == 0;
+    if (absent) return;  // all zero stands for the usual order
     red_ = Mask(number(offset, 4));
     green_ = Mask(number(offset + 4, 4));
     blue_ = Mask(number(offset + 8, 4));

@@ -72,8 +72,7 @@ struct Frame : torch::CustomClassHolder {
 
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
   static Tensor forward(AutogradContext* context, const Tensor& x,
-                        const std::vector<Tensor>& parameters,
-                        const c10::intrusive_ptr<Frame>& frame) {
+                        at::TensorList parameters, const c10::intrusive_ptr<Frame>& frame) {
     variable_list saved = {x};
     saved.insert(saved.end(), parameters.begin(), parameters.end());
     context->save_for_backward(std::move(saved));
@@ -120,7 +119,8 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 Tensor checkpoint(std::function<Tensor(const Tensor&)> segment, const Tensor& x,
                   const std::vector<Tensor>& parameters) {
   if (!at::GradMode::is_enabled()) return segment(x);
-  return Checkpoint::apply(x, parameters, c10::make_intrusive<Frame>(std::move(segment)));
+  return Checkpoint::apply(x, at::TensorList(parameters),  // a plain vector would not be tracked
+                           c10::make_intrusive<Frame>(std::move(segment)));
 }
 
 }  // namespace gear::nn

@@ -68,8 +68,8 @@ void Checkpoint::read_manifest(const nlohmann::json& manifest) {
   }
   for (const auto& [name, entry] : manifest.at("files").items()) {
     if (name != fs::path(name).filename()) {
-      throw DamagedCheckpoint((folder_ / kManifestName).string() + ": names a file elsewhere: " +
-                              name);
+      throw DamagedCheckpoint((folder_ / kManifestName).string() +
+                              ": names a file elsewhere: " + name);
     }
     files_.push_back({.name = name,
                       .sha256 = entry.at("sha256"),

@@ -90,9 +90,8 @@ std::vector<fs::path> CheckpointStore::list() const {
   for (const auto& entry : fs::directory_iterator(folder_, error)) {
     if (is_checkpoint_name(entry.path().filename().string())) folders.push_back(entry.path());
   }
-  std::sort(folders.begin(), folders.end(), [](const fs::path& a, const fs::path& b) {
-    return step_in_name(a) < step_in_name(b);
-  });
+  std::sort(folders.begin(), folders.end(),
+            [](const fs::path& a, const fs::path& b) { return step_in_name(a) < step_in_name(b); });
   return folders;
 }
 

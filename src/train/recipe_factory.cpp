@@ -11,6 +11,11 @@
 namespace gear::train {
 namespace {
 
+/// Initial weights of one network do not depend on what was built before it.
+void seed_generator(const RunConfig& config, const std::string& purpose) {
+  torch::manual_seed(stream_seed(static_cast<uint64_t>(config.seed), purpose));
+}
+
 /// Builds the networks of one run and collects what has to be said about their weights.
 class Builder {
  public:
@@ -99,11 +104,6 @@ class Builder {
 };
 
 }  // namespace
-
-void seed_generator(const RunConfig& config, const std::string& purpose, int64_t step) {
-  torch::manual_seed(stream_seed(static_cast<uint64_t>(config.seed), purpose,
-                                 static_cast<uint64_t>(step)));
-}
 
 BuiltRecipe make_recipe(const RunConfig& config) {
   Builder builder(config);

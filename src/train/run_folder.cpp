@@ -82,13 +82,13 @@ RunFolder::RunFolder(RunFolderOptions options)
   lock();
   try {
     choose_start();
+    io::remove_partial_files(path());
+    io::remove_partial_files(checkpoints_.folder());
+    log::also_to_file(path() / "log.txt");
   } catch (const std::exception&) {
     ::close(lock_descriptor_);  // the destructor does not run
     throw;
   }
-  io::remove_partial_files(path());
-  io::remove_partial_files(checkpoints_.folder());
-  log::also_to_file(path() / "log.txt");
 }
 
 RunFolder::~RunFolder() { ::close(lock_descriptor_); }
@@ -115,7 +115,8 @@ void RunFolder::lock() {
   const int error = errno;
   if (error != EWOULDBLOCK) return;  // a file system without locks: train all the same
   ::close(lock_descriptor_);
-  fail(path().string(), ": another process is training in this folder; wait for it, stop it, or "
+  fail(path().string(),
+       ": another process is training in this folder; wait for it, stop it, or "
        "choose another run_dir");
 }
 
@@ -146,7 +147,8 @@ void RunFolder::choose_start() {
   const std::string changes =
       config_difference(read_text(start_->config_path()), options_.config_yaml);
   if (!changes.empty()) {
-    log::warn("the configuration differs from that of " + start_->folder().string() + ": " + changes);
+    log::warn("the configuration differs from that of " + start_->folder().string() + ": " +
+              changes);
   }
 }
 

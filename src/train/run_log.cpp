@@ -13,7 +13,8 @@ std::string short_number(double value) {
   return text;
 }
 
-/// The sums that are minimised ("vq_total 1.203, ar_total 9.71"); the first metric if there is none.
+/// The sums that are minimised ("vq_total 1.203, ar_total 9.71"); the first metric if there is
+/// none.
 std::string summary_of(const MetricsLog::Values& values) {
   std::vector<std::string> parts;
   for (const auto& [name, value] : values) {

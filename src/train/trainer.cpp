@@ -21,11 +21,7 @@ bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 Trainer::Trainer(const RunConfig& config, Recipe& recipe, BatchSource& source, RunFolder& folder,
                  TrainerHooks hooks)
-    : config_(config),
-      recipe_(recipe),
-      source_(source),
-      folder_(folder),
-      hooks_(std::move(hooks)) {
+    : config_(config), recipe_(recipe), source_(source), folder_(folder), hooks_(std::move(hooks)) {
   position_.seed = config_.seed;
   restore();
   folder_.save_config();
@@ -42,7 +38,8 @@ void Trainer::restore() {
     position_.step = stored.step;
     position_.samples = stored.samples;
     // In images, so that the run goes on at the same place when the size of a micro-batch changed.
-    position_.micro_batches = stored.samples * config_.optimizer.accumulation / config_.data.batch_size;
+    position_.micro_batches =
+        stored.samples * config_.optimizer.accumulation / config_.data.batch_size;
     saved_step_ = stored.step;
     log::info("going on from " + checkpoint->folder().string() + ", step " +
               format_count(position_.step));
@@ -76,8 +73,8 @@ void Trainer::train_step() {
   }
   at::manual_seed(stream_seed(static_cast<uint64_t>(config_.seed), "step",
                               static_cast<uint64_t>(position_.step)));
-  const bool logged = due(position_.step + 1, config_.output.log_every) ||
-                      position_.step + 1 == config_.steps;
+  const bool logged =
+      due(position_.step + 1, config_.output.log_every) || position_.step + 1 == config_.steps;
   try {
     const Metrics metrics =
         recipe_.step(micro_batches, {.step = position_.step, .diagnostics = logged});
@@ -104,18 +101,16 @@ void Trainer::evaluate_and_preview() {
 
 void Trainer::save() {
   log_->sync();  // a checkpoint must never be ahead of the lines that describe the way to it
-  const auto path =
-      folder_.checkpoints().save(position_, folder_.config_yaml(), recipe_.state());
+  const auto path = folder_.checkpoints().save(position_, folder_.config_yaml(), recipe_.state());
   saved_step_ = position_.step;
   log::info("saved " + path.string());
 }
 
-/// Either lets the step count as done without an update (optimizer.on_nonfinite: skip), or saves the
-/// state before it and throws.
+/// Either lets the step count as done without an update (optimizer.on_nonfinite: skip), or saves
+/// the state before it and throws.
 void Trainer::handle_nonfinite(const NonFiniteError& error) {
   clear_gradients();
-  const std::string what =
-      "step " + std::to_string(position_.step + 1) + ": " + error.what();
+  const std::string what = "step " + std::to_string(position_.step + 1) + ": " + error.what();
   std::string damaged;  // running statistics may have taken in the bad values
   for (const TensorGroup& group : recipe_.state()) {
     const std::string name = first_nonfinite(group.tensors);
@@ -126,7 +121,8 @@ void Trainer::handle_nonfinite(const NonFiniteError& error) {
     log::warn(what + "; the step is skipped");
     return;
   }
-  std::string state = damaged.empty() ? "" : damaged + " was damaged, so no checkpoint was written; ";
+  std::string state =
+      damaged.empty() ? "" : damaged + " was damaged, so no checkpoint was written; ";
   if (damaged.empty() && saved_step_ < position_.step) {
     save();
     state = "the state before it is saved as " + checkpoint_name(position_.step) + "; ";

@@ -88,6 +88,7 @@ Outcome check_full_model(const Case&, Report&);
 Outcome check_gear_step(const Case&, Report&);
 Outcome check_gear_train_steps(const Case&, Report&);
 Outcome check_checkpoints(const Case&, Report&);
+Outcome check_recon_metrics(const Case&, Report&);
 
 /// Copies weights into a module's parameters and buffers by name; fails on a missing or extra name.
 /// `prefix` is removed from the names of the case first; names without it are ignored.

@@ -35,6 +35,7 @@ const std::map<std::string, Checker>& checkers() {
       {"gear_step", check_gear_step},
       {"gear_train_steps", check_gear_train_steps},
       {"checkpoints", check_checkpoints},
+      {"recon_metrics", check_recon_metrics},
   };
   return table;
 }

@@ -79,8 +79,10 @@ void check_run(const Case& golden, Report& report, const nlohmann::json& run) {
     report.output(prefix + "lr", at::scalar_tensor(lr, at::kDouble));
     optimizer.step(lr);
     ema.update();
-    for (const auto& [name, parameter] : parameters) report.output(prefix + "param." + name, parameter);
-    for (const auto& [name, moment] : optimizer.state("").tensors) report.output(prefix + name, moment);
+    for (const auto& [name, parameter] : parameters)
+      report.output(prefix + "param." + name, parameter);
+    for (const auto& [name, moment] : optimizer.state("").tensors)
+      report.output(prefix + name, moment);
     for (const auto& [name, average] : shadow) report.output(prefix + "ema." + name, average);
   }
 }
@@ -92,8 +94,8 @@ void check_cosine(const nlohmann::json& cosine, Report& report) {
   config.warmup_steps = cosine.at("lr_warmup_steps");
   std::vector<double> rates;
   for (const int64_t step : cosine.at("at")) {
-    rates.push_back(train::scheduled_lr(config, cosine.at("ar_lr"), step,
-                                        cosine.at("effective_max_steps")));
+    rates.push_back(
+        train::scheduled_lr(config, cosine.at("ar_lr"), step, cosine.at("effective_max_steps")));
   }
   report.output("cosine_lr", at::tensor(rates, at::kDouble));
 }

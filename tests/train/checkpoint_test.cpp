@@ -16,8 +16,8 @@ namespace gear::train {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using testing::checkpoint_bytes;
+using ::testing::HasSubstr;
 using testing::message_of;
 using testing::read_text;
 using testing::TemporaryFolder;
@@ -95,14 +95,16 @@ TEST_F(CheckpointTest, ManifestDescribesEveryFileAndTensor) {
 TEST_F(CheckpointTest, KeepsTheNewestOnesAndForeignFolders) {
   fs::create_directories(store_.folder() / "step-best");
   for (const int64_t step : {5, 10, 20, 100000000, 200000000}) save(step);
-  EXPECT_EQ(names(), (std::vector<std::string>{"step-00000020", "step-100000000", "step-200000000"}));
+  EXPECT_EQ(names(),
+            (std::vector<std::string>{"step-00000020", "step-100000000", "step-200000000"}));
   EXPECT_TRUE(fs::exists(store_.folder() / "step-best"));
 }
 
 TEST_F(CheckpointTest, SavingAStepAgainReplacesIt) {
   save(3);
   store_.save({.step = 3}, "", {{"other", {{"a", at::zeros({1})}}}});
-  EXPECT_EQ(Checkpoint(store_.folder() / "step-00000003").groups(), std::vector<std::string>{"other"});
+  EXPECT_EQ(Checkpoint(store_.folder() / "step-00000003").groups(),
+            std::vector<std::string>{"other"});
   EXPECT_EQ(names().size(), 1U);
 }
 
@@ -117,7 +119,8 @@ TEST_F(CheckpointTest, AFlippedBitInAnyFileIsNamedAndTheOneBeforeIsUsed) {
       EXPECT_EQ(newest_step(), 1) << name << " at " << position;
       // A changed checksum file accuses the manifest it belongs to.
       const std::string named = name == "manifest.sha256" ? "manifest.json" : name;
-      EXPECT_THAT(printed_, HasSubstr("warning: " + (newest / named).string() + ": damaged: its SHA-256"));
+      EXPECT_THAT(printed_,
+                  HasSubstr("warning: " + (newest / named).string() + ": damaged: its SHA-256"));
       EXPECT_THAT(printed_, HasSubstr("; using step-00000001 instead"));
     }
     write_text(newest / name, bytes);
@@ -146,7 +149,8 @@ TEST_F(CheckpointTest, AllDamagedIsAnErrorRatherThanANewStart) {
   fs::remove(only / "net.safetensors");
   EXPECT_EQ(message_of([&] { store_.newest_good(); }),
             (only / "net.safetensors").string() +
-                ": missing, though manifest.json lists it; no checkpoint in " + store_.folder().string() +
+                ": missing, though manifest.json lists it; no checkpoint in " +
+                store_.folder().string() +
                 " is whole: restore one from a copy, or choose another run_dir to start over");
 }
 
@@ -168,7 +172,8 @@ TEST_F(CheckpointTest, AFullDiskLeavesTheEarlierOnesAndNothingElse) {
   std::signal(SIGXFSZ, SIG_IGN);  // the write then fails as on a full disk
   setrlimit(RLIMIT_FSIZE, &small);
   const std::string message = message_of([&] {
-    store_.save({.step = 2}, "", {{"small", {{"a", at::zeros({1})}}}, {"big", {{"a", at::zeros({10000})}}}});
+    store_.save({.step = 2}, "",
+                {{"small", {{"a", at::zeros({1})}}}, {"big", {{"a", at::zeros({10000})}}}});
   });
   setrlimit(RLIMIT_FSIZE, &old_limit);
   EXPECT_THAT(message, HasSubstr("cannot write"));
@@ -192,7 +197,9 @@ TEST_F(CheckpointTest, AnotherArchitectureIsNamedAndNothingIsChanged) {
   EXPECT_EQ(load({{"count", untouched}, {"weight", at::zeros({2, 3})}, {"bias", at::zeros({2})}}),
             file + ": bias is missing, expected [2]" + advice);
   EXPECT_EQ(load({{"count", untouched}}), file + ": weight has no place in this model" + advice);
-  EXPECT_EQ(message_of([&] { checkpoint.load({{"ar", {{"count", untouched}}}}); }),
+  EXPECT_EQ(message_of([&] {
+              checkpoint.load({{"ar", {{"count", untouched}}}});
+            }),
             checkpoint.folder().string() +
                 ": holds no ar, only net, optimizer; was it written by another recipe?");
   EXPECT_EQ(untouched.item<int64_t>(), 0);
@@ -208,7 +215,9 @@ TEST_F(CheckpointTest, ANewerFormatIsASentenceEvenWhenAnOlderOneIsThere) {
   write_text(newest / "manifest.sha256",
              io::sha256_of_bytes(manifest.dump()) + "  manifest.json\n");
   const std::string message = message_of([&] { store_.newest_good(); });
-  EXPECT_THAT(message, HasSubstr("manifest.json: written in checkpoint format 2 by gear 9.9.9; this is gear "));
+  EXPECT_THAT(
+      message,
+      HasSubstr("manifest.json: written in checkpoint format 2 by gear 9.9.9; this is gear "));
   EXPECT_THAT(message, HasSubstr(", which reads formats up to 1: use the newer gear"));
 }
 
@@ -223,8 +232,10 @@ TEST_F(CheckpointTest, IsFoundByItsFolderAndByTheRunFolder) {
 
 TEST_F(CheckpointTest, AMissingFolderIsASentence) {
   const std::string path = (root_.path() / "step-00000009").string();
-  EXPECT_EQ(message_of([&] { Checkpoint checkpoint(path); }),
-            path + ": no such checkpoint folder; expected a folder like step-00001000 with a manifest.json");
+  EXPECT_EQ(
+      message_of([&] { Checkpoint checkpoint(path); }),
+      path +
+          ": no such checkpoint folder; expected a folder like step-00001000 with a manifest.json");
 }
 
 }  // namespace

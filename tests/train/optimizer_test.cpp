@@ -206,7 +206,8 @@ TEST(Metrics, AveragesMicroBatchesAndKeepsTheOrder) {
   Metrics more;
   more.add("count", at::full({}, 7, at::kLong));
   mean.append(more);
-  const std::vector<std::pair<std::string, double>> expected = {{"b", 1.5}, {"a", 4.0}, {"count", 7.0}};
+  const std::vector<std::pair<std::string, double>> expected = {
+      {"b", 1.5}, {"a", 4.0}, {"count", 7.0}};
   EXPECT_EQ(mean.host_values(), expected);
 }
 

@@ -21,11 +21,13 @@ constexpr const char* kOtherConfig = "# Steps.\nsteps: 10\nar:\n  # Blocks.\n  d
 
 RunFolderOptions options_for(const fs::path& path, const std::string& resume,
                              const std::string& config = kConfig) {
-  return {.path = path, .config_yaml = config, .resume = Resume::parse(resume), .keep_checkpoints = 3};
+  return {
+      .path = path, .config_yaml = config, .resume = Resume::parse(resume), .keep_checkpoints = 3};
 }
 
 void save_step(const RunFolder& folder, int64_t step) {
-  folder.checkpoints().save({.step = step}, folder.config_yaml(), {{"net", {{"a", at::zeros({1})}}}});
+  folder.checkpoints().save({.step = step}, folder.config_yaml(),
+                            {{"net", {{"a", at::zeros({1})}}}});
 }
 
 TEST(RunFolder, IsCreatedWithConfigAndLog) {
@@ -44,8 +46,9 @@ TEST(RunFolder, AFolderThatCannotBeMadeIsASentence) {
   std::ofstream(root.path() / "file") << "not a folder";
   const fs::path path = root.path() / "file" / "run";
   EXPECT_EQ(message_of([&] { RunFolder folder(options_for(path, "auto")); }),
-            path.string() + ": cannot create the folder: Not a directory; set run_dir to a folder that "
-                            "you may write to");
+            path.string() +
+                ": cannot create the folder: Not a directory; set run_dir to a folder that "
+                "you may write to");
 }
 
 TEST(RunFolder, TwoRunsCannotShareIt) {
@@ -53,8 +56,9 @@ TEST(RunFolder, TwoRunsCannotShareIt) {
   {
     const RunFolder first(options_for(root.path(), "auto"));
     EXPECT_EQ(message_of([&] { RunFolder second(options_for(root.path(), "auto")); }),
-              root.path().string() + ": another process is training in this folder; wait for it, stop "
-                                     "it, or choose another run_dir");
+              root.path().string() +
+                  ": another process is training in this folder; wait for it, stop "
+                  "it, or choose another run_dir");
   }
   const RunFolder again(options_for(root.path(), "auto"));
 }
@@ -63,8 +67,9 @@ TEST(RunFolder, NoneRefusesARunWithCheckpoints) {
   const TemporaryFolder root;
   save_step(RunFolder(options_for(root.path(), "none")), 4);
   EXPECT_EQ(message_of([&] { RunFolder folder(options_for(root.path(), "none")); }),
-            root.path().string() + ": already holds a run (step-00000004); continue it with --resume "
-                                   "auto, or choose another run_dir");
+            root.path().string() +
+                ": already holds a run (step-00000004); continue it with --resume "
+                "auto, or choose another run_dir");
 }
 
 TEST(RunFolder, ARunOfAnotherConfigurationIsNotOverwritten) {
@@ -76,8 +81,9 @@ TEST(RunFolder, ARunOfAnotherConfigurationIsNotOverwritten) {
   }
   for (const char* resume : {"none", "auto"}) {
     EXPECT_EQ(message_of([&] { RunFolder folder(options_for(root.path(), resume, kOtherConfig)); }),
-              root.path().string() + ": already holds a run with another configuration (ar.depth: 12, "
-                                     "now 6); choose another run_dir");
+              root.path().string() +
+                  ": already holds a run with another configuration (ar.depth: 12, "
+                  "now 6); choose another run_dir");
     const RunFolder same(options_for(root.path(), resume));
     EXPECT_FALSE(same.start().has_value());
   }
@@ -104,8 +110,9 @@ TEST(RunFolder, APathWithoutACheckpointIsASentence) {
   const TemporaryFolder root;
   const std::string path = (root.path() / "nothing").string();
   EXPECT_EQ(message_of([&] { RunFolder folder(options_for(root.path() / "b", path)); }),
-            "--resume " + path + ": no checkpoint there; expected a checkpoint folder, a run folder, "
-                                 "auto or none");
+            "--resume " + path +
+                ": no checkpoint there; expected a checkpoint folder, a run folder, "
+                "auto or none");
 }
 
 TEST(RunFolder, GoingBackBehindANewerCheckpointIsRefused) {
@@ -117,8 +124,9 @@ TEST(RunFolder, GoingBackBehindANewerCheckpointIsRefused) {
   }
   const std::string earlier = (root.path() / "checkpoints/step-00000004").string();
   EXPECT_EQ(message_of([&] { RunFolder folder(options_for(root.path(), earlier)); }),
-            root.path().string() + ": its checkpoint step-00000008 is newer than step 4, from which "
-                                   "--resume would go on; remove the newer ones or choose another run_dir");
+            root.path().string() +
+                ": its checkpoint step-00000008 is newer than step 4, from which "
+                "--resume would go on; remove the newer ones or choose another run_dir");
 }
 
 TEST(RunFolder, RemovesWhatAKilledRunLeftUnfinished) {

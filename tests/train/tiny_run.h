@@ -63,8 +63,10 @@ class TinyRecipe : public Recipe {
       one.add("loss_total", loss);
       metrics.accumulate(one, scale);
     }
-    metrics.add("grad_norm", clip_and_check(optimizer_.parameters(), config_.optimizer.max_grad_norm));
-    const double lr = scheduled_lr(config_.optimizer, config_.optimizer.ar_lr, context.step, config_.steps);
+    metrics.add("grad_norm",
+                clip_and_check(optimizer_.parameters(), config_.optimizer.max_grad_norm));
+    const double lr =
+        scheduled_lr(config_.optimizer, config_.optimizer.ar_lr, context.step, config_.steps);
     optimizer_.step(lr);
     optimizer_.zero_grad();
     ema_.update();

@@ -13,8 +13,8 @@ namespace gear::train {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using testing::checkpoint_bytes;
+using ::testing::HasSubstr;
 using testing::message_of;
 using testing::read_text;
 using testing::TemporaryFolder;
@@ -44,7 +44,8 @@ TEST(Trainer, StoppingAfterAnyStepAndResumingRepeatsTheUninterruptedRun) {
     ASSERT_EQ(TinyRun(config, folder).train(stop_after(stop)), TrainOutcome::kInterrupted);
     ASSERT_TRUE(fs::exists(checkpoint(folder, stop)));
     ASSERT_EQ(TinyRun(config, folder).train(), TrainOutcome::kFinished);
-    EXPECT_EQ(checkpoint_bytes(checkpoint(folder, config.steps)), expected) << "stopped after " << stop;
+    EXPECT_EQ(checkpoint_bytes(checkpoint(folder, config.steps)), expected)
+        << "stopped after " << stop;
     EXPECT_EQ(timeless_metrics(folder), timeless_metrics(straight)) << "stopped after " << stop;
   }
 }
@@ -86,20 +87,21 @@ TEST(Trainer, WritesTheRunFolder) {
   config.output.eval_every = 4;
   config.output.keep_checkpoints = 2;
   std::vector<int64_t> previews;
-  TinyRun(config, root.path()).train({
-      .preview =
-          [&](int64_t step, const fs::path& path) {
-            previews.push_back(step);
-            std::ofstream(path) << "png";
-          },
-      .evaluate =
-          [](int64_t step) {
-            Metrics metrics;
-            metrics.add("eval/psnr", static_cast<double>(step));
-            return metrics;
-          },
-      .stop = {},
-  });
+  TinyRun(config, root.path())
+      .train({
+          .preview =
+              [&](int64_t step, const fs::path& path) {
+                previews.push_back(step);
+                std::ofstream(path) << "png";
+              },
+          .evaluate =
+              [](int64_t step) {
+                Metrics metrics;
+                metrics.add("eval/psnr", static_cast<double>(step));
+                return metrics;
+              },
+          .stop = {},
+      });
   EXPECT_EQ(previews, (std::vector<int64_t>{3, 6, 9}));
   EXPECT_TRUE(fs::exists(root.path() / "samples/step-00000009.png"));
   EXPECT_FALSE(fs::exists(checkpoint(root.path(), 4)));
@@ -112,11 +114,12 @@ TEST(Trainer, WritesTheRunFolder) {
   std::ifstream stream(root.path() / "metrics.jsonl");
   for (std::string line; std::getline(stream, line);) {
     const auto json = nlohmann::ordered_json::parse(line);
-    lines.push_back(std::to_string(json["step"].get<int64_t>()) + " " + std::next(json.begin()).key());
+    lines.push_back(std::to_string(json["step"].get<int64_t>()) + " " +
+                    std::next(json.begin()).key());
   }
-  EXPECT_EQ(lines, (std::vector<std::string>{"2 loss_total", "4 loss_total", "4 eval/psnr",
-                                             "6 loss_total", "8 loss_total", "8 eval/psnr",
-                                             "9 loss_total"}));
+  EXPECT_EQ(lines,
+            (std::vector<std::string>{"2 loss_total", "4 loss_total", "4 eval/psnr", "6 loss_total",
+                                      "8 loss_total", "8 eval/psnr", "9 loss_total"}));
 }
 
 TEST(Trainer, AFinishedRunIsLeftAsItIs) {
@@ -166,10 +169,11 @@ TEST(Trainer, ABadLossStopsTheRunWithTheStateBeforeItSaved) {
   {
     TinyRun run(config, root.path() / "bad");
     run.recipe.poisoned_step = 6;
-    EXPECT_EQ(message_of([&] { run.train(); }),
-              "step 7: the gradient of net.first.weight is not finite; the state before it is saved as "
-              "step-00000006; lower the learning rate, raise optimizer.warmup_steps, or set precision: "
-              "fp32, and resume");
+    EXPECT_EQ(
+        message_of([&] { run.train(); }),
+        "step 7: the gradient of net.first.weight is not finite; the state before it is saved as "
+        "step-00000006; lower the learning rate, raise optimizer.warmup_steps, or set precision: "
+        "fp32, and resume");
   }
   // The weights are those of six good steps; the running statistics saw the batch of the bad one.
   TinyRun(tiny_config(6), root.path() / "good").train();
@@ -186,8 +190,9 @@ TEST(Trainer, SkipLeavesTheStepOutAndGoesOn) {
   TinyRun run(config, root.path());
   run.recipe.poisoned_step = 2;
   EXPECT_EQ(run.train(), TrainOutcome::kFinished);
-  EXPECT_THAT(read_text(root.path() / "log.txt"),
-              HasSubstr("step 3: the gradient of net.first.weight is not finite; the step is skipped"));
+  EXPECT_THAT(
+      read_text(root.path() / "log.txt"),
+      HasSubstr("step 3: the gradient of net.first.weight is not finite; the step is skipped"));
   for (const TensorGroup& group : run.recipe.state()) EXPECT_EQ(first_nonfinite(group.tensors), "");
 }
 

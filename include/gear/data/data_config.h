@@ -1,9 +1,33 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
 #include "gear/config/config.h"
+#include "gear/data/resize.h"
+#include "gear/io/image.h"
+
+namespace gear::config {
+
+template <>
+struct EnumNames<data::Filter> {
+  static constexpr std::array<const char*, 4> value = {"box", "bilinear", "bicubic", "lanczos"};
+};
+template <>
+struct EnumNames<io::SixteenBit> {
+  static constexpr std::array<const char*, 2> value = {"clip", "scale"};
+};
+template <>
+struct EnumNames<io::Alpha> {
+  static constexpr std::array<const char*, 2> value = {"drop", "white"};
+};
+template <>
+struct EnumNames<io::Exif> {
+  static constexpr std::array<const char*, 2> value = {"ignore", "apply"};
+};
+
+}  // namespace gear::config
 
 namespace gear::data {
 
@@ -20,6 +44,11 @@ struct DataConfig {
   int64_t num_classes = 0;
   double max_bad_share = 0.01;
   double max_megapixels = 50.0;
+  int64_t cache_mb = 512;
+  Filter val_filter = Filter::kBicubic;
+  io::SixteenBit sixteen_bit = io::SixteenBit::kClip;
+  io::Alpha alpha = io::Alpha::kDrop;
+  io::Exif exif = io::Exif::kIgnore;
 
   template <class Visitor>
   void fields(Visitor& v) {
@@ -42,6 +71,15 @@ struct DataConfig {
       config::in_range(0, 1));
     v("max_megapixels", max_megapixels, "Larger images are skipped and named.",
       config::greater_than(0));
+    v("cache_mb", cache_mb,
+      "Memory a process may use, in MiB, to keep decoded and scaled images; a set that cannot fit "
+      "is not kept at all.",
+      config::at_least(0));
+    v("val_filter", val_filter, "Filter that scales held-out images; training uses bicubic.");
+    v("sixteen_bit", sixteen_bit,
+      "16-bit grey images: clip to 255, as the Python reference does, or scale to 8 bits.");
+    v("alpha", alpha, "Transparent images: drop the transparency, or blend over white.");
+    v("exif", exif, "Orientation noted in a JPEG: ignore or apply.");
   }
 };
 

@@ -40,9 +40,9 @@ LoadOptions section(const std::string& name);
 TensorMap load_tensors(const std::filesystem::path& path, const LoadOptions& options = {});
 
 struct AssignOptions {
-  std::string prefix;  ///< only names that begin with it are used, without it
+  std::string prefix = {};  ///< only names that begin with it are used, without it
   /// Beginnings of registered names that may be missing and then keep their value.
-  std::vector<std::string> may_be_missing;
+  std::vector<std::string> may_be_missing = {};
 };
 
 struct AssignReport {

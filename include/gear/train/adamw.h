@@ -26,9 +26,9 @@ AdamWOptions adamw_options(const OptimizerConfig& config);
 
 /// AdamW (arXiv:1711.05101): decoupled decay p -= lr * wd * p, then
 ///   p -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
-/// in one fused pass over each parameter. The moments exist from the start, so that a checkpoint can
-/// be loaded into them before the first step. A parameter without a gradient is left alone and its t
-/// does not advance.
+/// in one fused pass over each parameter. The moments exist from the start, so that a checkpoint
+/// can be loaded into them before the first step. A parameter without a gradient is left alone and
+/// its t does not advance.
 class AdamW {
  public:
   AdamW(std::vector<NamedParameter> parameters, AdamWOptions options);

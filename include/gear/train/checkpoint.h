@@ -12,8 +12,8 @@
 
 /// A checkpoint is a folder step-00001000/ with one safetensors file per TensorGroup, config.yaml
 /// (the resolved configuration), manifest.json (step, data position, seed; size, SHA-256 and tensor
-/// table of every file) and manifest.sha256 (of manifest.json, as sha256sum writes it). It is written
-/// beside its name, synced and renamed, so it is whole or absent.
+/// table of every file) and manifest.sha256 (of manifest.json, as sha256sum writes it). It is
+/// written beside its name, synced and renamed, so it is whole or absent.
 namespace gear::train {
 
 /// Where a run stands, besides its tensors.
@@ -40,9 +40,9 @@ class Checkpoint {
   /// Reads every file and compares size and SHA-256. Throws DamagedCheckpoint naming the file.
   void verify() const;
 
-  /// Copies the stored values into the tensors of `groups`. Everything is compared first: a group or
-  /// tensor that is missing, unknown or of another shape or type is an Error, and then no tensor has
-  /// changed.
+  /// Copies the stored values into the tensors of `groups`. Everything is compared first: a group
+  /// or tensor that is missing, unknown or of another shape or type is an Error, and then no tensor
+  /// has changed.
   void load(const std::vector<TensorGroup>& groups) const;
 
   bool contains(const std::string& group) const;
@@ -95,8 +95,8 @@ class CheckpointStore {
 /// "step-00001000"
 std::string checkpoint_name(int64_t step);
 
-/// The verified checkpoint that `path` means: a checkpoint folder itself, or the newest good one of a
-/// run folder. None when it is neither.
+/// The verified checkpoint that `path` means: a checkpoint folder itself, or the newest good one of
+/// a run folder. None when it is neither.
 std::optional<Checkpoint> find_checkpoint(const std::filesystem::path& path);
 
 }  // namespace gear::train

@@ -14,8 +14,8 @@ namespace gear::train {
 /// copy and is frozen.
 class Ema {
  public:
-  /// Two modules of the same shape. `constants` names buffers that never change (a fixed code table):
-  /// averaging them would only add rounding, so they stay as they are.
+  /// Two modules of the same shape. `constants` names buffers that never change (a fixed code
+  /// table): averaging them would only add rounding, so they stay as they are.
   Ema(const torch::nn::Module& live, torch::nn::Module& shadow, double decay,
       const std::vector<std::string>& constants = {});
   /// Tensors of the same names, types and sizes in the same order.

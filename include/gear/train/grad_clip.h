@@ -12,8 +12,8 @@ namespace gear::train {
 /// Parameters without a gradient are skipped; with no gradient at all the norm is 0.
 Tensor clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm);
 
-/// The same, then reads the norm: throws NonFiniteError naming the first parameter whose gradient is
-/// NaN or infinite.
+/// The same, then reads the norm: throws NonFiniteError naming the first parameter whose gradient
+/// is NaN or infinite.
 Tensor clip_and_check(const std::vector<NamedParameter>& parameters, double max_norm);
 
 }  // namespace gear::train

@@ -8,8 +8,9 @@
 
 namespace gear::train {
 
-/// Named scalars of one step, in the order they were added. Values stay on the device as 0-d tensors
-/// until `host_values`, so recording them costs no synchronisation. A name may stand only once.
+/// Named scalars of one step, in the order they were added. Values stay on the device as 0-d
+/// tensors until `host_values`, so recording them costs no synchronisation. A name may stand only
+/// once.
 class Metrics {
  public:
   void add(const std::string& name, const Tensor& value);  // one element, detached here

@@ -20,7 +20,4 @@ struct BuiltRecipe {
 /// from the files of `init`, `teacher` and `loss`. `config.data.num_classes` must be resolved.
 BuiltRecipe make_recipe(const RunConfig& config);
 
-/// Seeds LibTorch's generator for one purpose ("init.ar"), independent of what was drawn before.
-void seed_generator(const RunConfig& config, const std::string& purpose, int64_t step = 0);
-
 }  // namespace gear::train

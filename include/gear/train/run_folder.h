@@ -32,9 +32,9 @@ struct RunFolderOptions {
 /// checkpoints/. While the object lives no other process can train in the same folder.
 class RunFolder {
  public:
-  /// Creates or reopens the folder, locks it and decides where the run starts. Throws Error when the
-  /// folder cannot be written, is in use, or holds a run that this one would overwrite; then nothing
-  /// in it has changed. From here on log lines also go to log.txt.
+  /// Creates or reopens the folder, locks it and decides where the run starts. Throws Error when
+  /// the folder cannot be written, is in use, or holds a run that this one would overwrite; then
+  /// nothing in it has changed. From here on log lines also go to log.txt.
   explicit RunFolder(RunFolderOptions options);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;

@@ -32,8 +32,10 @@ struct TeacherConfig {
       config::at_least(-1));
     v("custom_dim", custom_dim, "Width of dinov2-custom.", config::at_least(1));
     v("custom_depth", custom_depth, "Blocks of dinov2-custom.", config::at_least(1));
-    v("custom_heads", custom_heads, "Heads of dinov2-custom.", config::at_least(1));
+    v("custom_heads", custom_heads, "Heads of dinov2-custom; divides custom_dim.",
+      config::at_least(1));
   }
+  void check(const config::Where& at) const;
 };
 
 /// All frozen, eval, no gradient.
@@ -45,7 +47,13 @@ class Teacher : public torch::nn::Module {
   virtual int64_t feature_dim() const = 0;
 };
 
-/// grid: tokens per side of the tokenizer. Weights are read from config.weights when it is given.
+/// A frozen teacher with one feature per token of the tokenizer, whose grid has `grid` tokens per
+/// side. Weights are read from config.weights when it is given; otherwise they are random (default
+/// generator), which `missing_weights_notice` announces.
 std::shared_ptr<Teacher> make_teacher(const TeacherConfig& config, int64_t grid);
+
+/// One sentence for the log when config.weights is empty: what is random, which file to get, which
+/// key to set. "" when the path is given.
+std::string missing_weights_notice(const TeacherConfig& config);
 
 }  // namespace gear::models

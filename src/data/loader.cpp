@@ -1,0 +1,246 @@
+#include "gear/data/loader.h"
+
+#include <ATen/ops/empty.h>
+#include <c10/util/Exception.h>
+
+#include <utility>
+#include <vector>
+
+#include "gear/core/error.h"
+#include "gear/core/random.h"
+#include "pipeline.h"
+#include "sample_reader.h"
+
+namespace gear::data {
+namespace {
+
+/// Fails when the configuration and the found set cannot be trained on.
+void check_share(const ImageFolder& source, const DataConfig& config, const LoaderShare& share) {
+  TORCH_CHECK(share.world_size > 0 && share.rank >= 0 && share.rank < share.world_size &&
+                  share.micro_batch_size > 0,
+              "Loader: rank ", share.rank, " of ", share.world_size, ", micro-batch size ",
+              share.micro_batch_size);
+  const auto num_classes = static_cast<int64_t>(source.classes().size());
+  if (config.num_classes > 0 && num_classes > config.num_classes) {
+    fail(source.root().string(), ": holds ", num_classes,
+         " class folders, more than data.num_classes (", config.num_classes,
+         "); raise it, or set it to 0 to take the number of folders");
+  }
+}
+
+void check_batch_size(const ImageFolder& source, const DataConfig& config,
+                      const LoaderShare& share) {
+  const int64_t together = share.micro_batch_size * share.world_size;
+  if (config.batch_size % together != 0) {
+    fail("data.batch_size: must be a multiple of ", together, " (micro-batches of ",
+         share.micro_batch_size, " on ", share.world_size, " ranks), got ", config.batch_size);
+  }
+  if (source.size() < config.batch_size) {
+    fail(source.root().string(), ": holds ", source.size(), " images, fewer than data.batch_size (",
+         config.batch_size, "); lower data.batch_size or add images");
+  }
+}
+
+Batch empty_batch(const std::vector<int64_t>& samples, const ImageFolder& source, int64_t side) {
+  const auto size = static_cast<int64_t>(samples.size());
+  Batch batch{.images = at::empty({size, 3, side, side}, at::kByte),
+              .labels = at::empty({size}, at::kLong),
+              .sample_ids = samples};
+  auto* labels = batch.labels.mutable_data_ptr<int64_t>();
+  for (int64_t i = 0; i < size; ++i) labels[i] = source.label(samples[static_cast<size_t>(i)]);
+  return batch;
+}
+
+uint8_t* pixels_of(Batch& batch, int64_t item) {
+  const int64_t image_bytes = batch.images.numel() / batch.images.size(0);
+  return batch.images.mutable_data_ptr<uint8_t>() + item * image_bytes;
+}
+
+}  // namespace
+
+class Loader::Impl {
+ public:
+  Impl(std::shared_ptr<const ImageFolder> source, const DataConfig& config,
+       const LoaderShare& share)
+      : config_(config),
+        share_(share),
+        steps_per_epoch_(source->size() / config.batch_size),
+        per_epoch_(steps_per_epoch_ * (config.batch_size / share.micro_batch_size)),
+        reader_(std::move(source), config, Filter::kBicubic),
+        pipeline_(config.workers, config.prefetch,
+                  {.open = [this](int64_t number) { return open(number); },
+                   .fill = [this](int64_t number, int64_t item,
+                                  Batch& batch) { fill(number, item, batch); }}) {}
+
+  Batch next() {
+    Batch batch = pipeline_.next();
+    ++next_number_;
+    return batch;
+  }
+
+  void seek(int64_t micro_batch) {
+    TORCH_CHECK(micro_batch >= 0 && micro_batch % share_.world_size == 0, "Loader: position ",
+                micro_batch, " is no multiple of ", share_.world_size, " ranks");
+    next_number_ = micro_batch / share_.world_size;
+    pipeline_.seek(next_number_);
+  }
+
+  int64_t position() const { return next_number_ * share_.world_size; }
+  int64_t steps_per_epoch() const { return steps_per_epoch_; }
+  int64_t per_epoch() const { return per_epoch_; }
+  int64_t bad_images() const { return reader_.bad_images().count(); }
+
+ private:
+  /// Where a micro-batch of this rank stands in the global order.
+  struct Place {
+    int64_t epoch = 0;
+    int64_t first = 0;  // of its images, in the permutation of the epoch
+  };
+  Place place(int64_t number) const {
+    const int64_t global = number * share_.world_size + share_.rank;
+    return {global / per_epoch_, global % per_epoch_ * share_.micro_batch_size};
+  }
+
+  Batch open(int64_t number) {
+    const Place at = place(number);
+    if (order_.empty() || at.epoch != order_epoch_) {
+      order_ = permutation(reader_.source().size(),
+                           stream_seed(share_.seed, "order", static_cast<uint64_t>(at.epoch)));
+      order_epoch_ = at.epoch;
+    }
+    const auto begin = order_.begin() + at.first;
+    return empty_batch({begin, begin + share_.micro_batch_size}, reader_.source(),
+                       config_.image_size);
+  }
+
+  void fill(int64_t number, int64_t item, Batch& batch) {
+    const Place at = place(number);
+    const auto index = static_cast<size_t>(item);
+    uint8_t* out = pixels_of(batch, item);
+    int64_t sample = batch.sample_ids[index];
+    if (reader_.read(sample, cut(at.epoch, sample), out)) return;
+
+    RandomStream draw(stream_seed(share_.seed, "replacement", static_cast<uint64_t>(at.epoch),
+                                  static_cast<uint64_t>(at.first + item)));
+    do {
+      sample = draw.integer(0, reader_.source().size() - 1);
+    } while (!reader_.read(sample, cut(at.epoch, sample), out));
+    batch.sample_ids[index] = sample;
+    batch.labels.mutable_data_ptr<int64_t>()[item] = reader_.source().label(sample);
+  }
+
+  Cut cut(int64_t epoch, int64_t sample) const {
+    const int64_t side = config_.image_size;
+    if (!config_.random_crop) {
+      return {[=](ImageSize size) { return centre_crop(size, side); }, flip(epoch, sample)};
+    }
+    const uint64_t seed = share_.seed;
+    return {[=](ImageSize size) { return random_crop(size, side, seed, epoch, sample); },
+            flip(epoch, sample)};
+  }
+  bool flip(int64_t epoch, int64_t sample) const {
+    return config_.random_flip && random_flip(share_.seed, epoch, sample);
+  }
+
+  DataConfig config_;
+  LoaderShare share_;
+  int64_t steps_per_epoch_;
+  int64_t per_epoch_;  // micro-batches of all ranks
+  int64_t next_number_ = 0;
+  std::vector<int64_t> order_;  // of order_epoch_; touched by open() alone
+  int64_t order_epoch_ = 0;
+  SampleReader reader_;
+  Pipeline pipeline_;  // last: its threads use everything above
+};
+
+Loader::Loader(std::shared_ptr<const ImageFolder> source, const DataConfig& config,
+               const LoaderShare& share) {
+  check_share(*source, config, share);
+  check_batch_size(*source, config, share);
+  impl_ = std::make_unique<Impl>(std::move(source), config, share);
+}
+Loader::~Loader() = default;
+
+Batch Loader::next() { return impl_->next(); }
+void Loader::seek(int64_t micro_batch) { impl_->seek(micro_batch); }
+int64_t Loader::position() const { return impl_->position(); }
+int64_t Loader::steps_per_epoch() const { return impl_->steps_per_epoch(); }
+int64_t Loader::micro_batches_per_epoch() const { return impl_->per_epoch(); }
+int64_t Loader::bad_images() const { return impl_->bad_images(); }
+
+class ValidationLoader::Impl {
+ public:
+  Impl(std::shared_ptr<const ImageFolder> source, const DataConfig& config,
+       const LoaderShare& share)
+      : side_(config.image_size),
+        share_(share),
+        reader_(std::move(source), config, config.val_filter),
+        pipeline_(config.workers, config.prefetch,
+                  {.open = [this](int64_t number) { return open(number); },
+                   .fill = [this](int64_t, int64_t item, Batch& batch) { fill(item, batch); }}) {}
+
+  std::optional<Batch> next() {
+    while (true) {
+      Batch batch = pipeline_.next();
+      if (batch.sample_ids.empty()) return std::nullopt;
+      batch = without_bad_images(std::move(batch));
+      if (!batch.sample_ids.empty()) return batch;
+    }
+  }
+
+  void restart() { pipeline_.seek(0); }
+  int64_t bad_images() const { return reader_.bad_images().count(); }
+
+ private:
+  static constexpr int64_t kBad = -1;  // as a sample id
+
+  Batch open(int64_t number) const {
+    const int64_t size = reader_.source().size();
+    const int64_t block = number * share_.world_size + share_.rank;
+    std::vector<int64_t> samples;
+    for (int64_t i = 0; i < share_.micro_batch_size; ++i) {
+      const int64_t sample = block * share_.micro_batch_size + i;
+      if (sample < size) samples.push_back(sample);
+    }
+    return empty_batch(samples, reader_.source(), side_);
+  }
+
+  void fill(int64_t item, Batch& batch) {
+    const Cut cut{[this](ImageSize size) { return centre_crop(size, side_); }, false};
+    int64_t& sample = batch.sample_ids[static_cast<size_t>(item)];
+    if (!reader_.read(sample, cut, pixels_of(batch, item))) sample = kBad;
+  }
+
+  static Batch without_bad_images(Batch batch) {
+    std::vector<int64_t> kept;
+    std::vector<int64_t> rows;
+    for (size_t i = 0; i < batch.sample_ids.size(); ++i) {
+      if (batch.sample_ids[i] == kBad) continue;
+      kept.push_back(batch.sample_ids[i]);
+      rows.push_back(static_cast<int64_t>(i));
+    }
+    if (kept.size() == batch.sample_ids.size()) return batch;
+    const Tensor index = at::tensor(rows, at::kLong);
+    return {.images = batch.images.index_select(0, index),
+            .labels = batch.labels.index_select(0, index),
+            .sample_ids = kept};
+  }
+
+  int64_t side_;
+  LoaderShare share_;
+  SampleReader reader_;
+  Pipeline pipeline_;  // last: its threads use everything above
+};
+
+ValidationLoader::ValidationLoader(std::shared_ptr<const ImageFolder> source,
+                                   const DataConfig& config, const LoaderShare& share) {
+  check_share(*source, config, share);
+  impl_ = std::make_unique<Impl>(std::move(source), config, share);
+}
+ValidationLoader::~ValidationLoader() = default;
+
+std::optional<Batch> ValidationLoader::next() { return impl_->next(); }
+void ValidationLoader::restart() { impl_->restart(); }
+int64_t ValidationLoader::bad_images() const { return impl_->bad_images(); }
+
+}  // namespace gear::data

@@ -1,0 +1,95 @@
+#include "sample_reader.h"
+
+#include <utility>
+
+#include "gear/core/error.h"
+#include "gear/core/log.h"
+
+namespace gear::data {
+
+ImageCache::ImageCache(int64_t num_images, int64_t side, int64_t budget_bytes)
+    : budget_bytes_(num_images * side * side * 3 <= budget_bytes ? budget_bytes : 0) {
+  if (budget_bytes_ > 0) entries_.resize(static_cast<size_t>(num_images));
+}
+
+bool ImageCache::has_room() const {
+  const std::lock_guard lock(mutex_);
+  return used_bytes_ < budget_bytes_;
+}
+
+ImageCache::Entry ImageCache::find(int64_t sample) const {
+  if (budget_bytes_ == 0) return nullptr;
+  const std::lock_guard lock(mutex_);
+  return entries_[static_cast<size_t>(sample)];
+}
+
+void ImageCache::insert(int64_t sample, const Entry& image) {
+  const std::lock_guard lock(mutex_);
+  const auto bytes = static_cast<int64_t>(image->pixels.size());
+  Entry& entry = entries_[static_cast<size_t>(sample)];
+  if (entry != nullptr || used_bytes_ + bytes > budget_bytes_) return;
+  used_bytes_ += bytes;
+  entry = image;
+}
+
+SampleReader::SampleReader(std::shared_ptr<const ImageFolder> source, const DataConfig& config,
+                           Filter filter)
+    : source_(std::move(source)),
+      options_{.max_megapixels = config.max_megapixels,
+               .sixteen_bit = config.sixteen_bit,
+               .alpha = config.alpha,
+               .exif = config.exif},
+      side_(config.image_size),
+      filter_(filter),
+      cache_(source_->size(), config.image_size, config.cache_mb << 20),
+      bad_images_(source_->size(), config.max_bad_share) {}
+
+bool SampleReader::read(int64_t sample, const Cut& cut, uint8_t* out) {
+  if (bad_images_.contains(sample)) return false;
+  ImageCache::Entry scaled = cache_.find(sample);
+  io::Image image;
+  if (scaled == nullptr) {
+    try {
+      image = decode(sample);
+    } catch (const Error& error) {
+      bad_images_.add(sample, source_->path(sample).string(), error.what());
+      return false;
+    }
+    if (cache_.has_room()) {
+      scaled = std::make_shared<const io::Image>(resize_short_side(image, side_, filter_));
+      cache_.insert(sample, scaled);
+    }
+  }
+  if (scaled != nullptr) {
+    copy_planar(*scaled, cut.window({scaled->height, scaled->width}), cut.mirrored, out);
+    return true;
+  }
+  const ImageSize size = short_side_size({image.height, image.width}, side_);
+  const io::Image crop = resize_window(image, size.height, size.width, filter_, cut.window(size));
+  copy_planar(crop, {0, 0, side_, side_}, cut.mirrored, out);
+  return true;
+}
+
+io::Image SampleReader::decode(int64_t sample) {
+  io::DecodeNotes notes;
+  io::Image image = io::read_image(source_->path(sample), options_, &notes);
+  warn_once(warned_sixteen_bit_,
+            notes.sixteen_bit_grey && options_.sixteen_bit == io::SixteenBit::kClip, sample,
+            "16-bit grey is clipped to 255 and comes out almost white; "
+            "data.sixteen_bit: scale keeps its high byte");
+  warn_once(warned_alpha_, notes.transparent && options_.alpha == io::Alpha::kDrop, sample,
+            "transparency is dropped, which shows the colours behind it; "
+            "data.alpha: white blends over white");
+  warn_once(warned_orientation_, notes.orientation != 1 && options_.exif == io::Exif::kIgnore,
+            sample,
+            "the orientation that the camera noted is ignored; data.exif: apply turns the picture");
+  return image;
+}
+
+void SampleReader::warn_once(std::atomic<bool>& warned, bool met, int64_t sample,
+                             const char* advice) {
+  if (!met || warned.exchange(true)) return;
+  log::warn(source_->path(sample).string() + ": " + advice + " (said once for the whole set)");
+}
+
+}  // namespace gear::data

@@ -1,0 +1,47 @@
+#include "gear/train/initial_weights.h"
+
+#include "gear/core/error.h"
+#include "gear/core/text.h"
+#include "gear/io/weights.h"
+#include "gear/train/checkpoint.h"
+
+namespace gear::train {
+namespace {
+
+/// Where a weight file of another program keeps what gear calls this group.
+io::LoadOptions sections_of(const std::string& group) {
+  if (group == "tokenizer_ema") return io::tokenizer_sections(/*prefer_ema=*/true);
+  if (group == "tokenizer") return io::tokenizer_sections(/*prefer_ema=*/false);
+  if (group == "ar_ema") return io::ar_sections(/*prefer_ema=*/true);
+  if (group == "ar") return io::ar_sections(/*prefer_ema=*/false);
+  if (group == "projector") return io::section("projectors");
+  return io::LoadOptions{.sections = {group}};
+}
+
+}  // namespace
+
+std::string load_initial_weights(torch::nn::Module& module, const std::filesystem::path& source,
+                                 const std::vector<std::string>& candidates, bool required) {
+  if (!std::filesystem::exists(source)) {
+    fail(source.string(), ": no such checkpoint, run folder or weight file");
+  }
+  if (const auto checkpoint = find_checkpoint(source)) {
+    for (const std::string& group : candidates) {
+      if (!checkpoint->contains(group)) continue;
+      const auto path = checkpoint->group_path(group);
+      io::assign_weights(module, io::load_tensors(path), path.string());
+      return path.string();
+    }
+    if (!required) return "";
+    fail(checkpoint->folder().string(), ": has no ", join(candidates, " or "), "; it has ",
+         join(checkpoint->groups()));
+  }
+  if (std::filesystem::is_directory(source / "checkpoints")) {
+    fail(source.string(), ": this run has no checkpoint yet");
+  }
+  const auto tensors = io::load_tensors(source, sections_of(candidates.front()));
+  io::assign_weights(module, tensors, source.string());
+  return source.string();
+}
+
+}  // namespace gear::train

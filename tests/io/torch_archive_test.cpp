@@ -1,0 +1,213 @@
+#include "gear/io/torch_archive.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/rand.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/jit/serialization/pickle.h>
+
+#include "gear/core/random.h"
+#include "io/pickle_builder.h"
+#include "io/temporary_folder.h"
+
+namespace gear::io {
+namespace {
+
+using ::testing::HasSubstr;
+using namespace pickled;
+
+std::string refusal(const std::string& bytes) {
+  const TemporaryFolder folder;
+  write_bytes(folder / "x.pt", bytes);
+  return error_of([&] { TorchArchive archive(folder / "x.pt"); });
+}
+
+/// A file of torch.save, written for one test.
+struct Written {
+  explicit Written(const std::string& bytes) {
+    write_bytes(folder / "x.pt", bytes);
+    archive = std::make_unique<TorchArchive>(folder / "x.pt");
+  }
+  at::Tensor tensor(const std::string& name) const { return archive->root().find(name)->tensor; }
+
+  TemporaryFolder folder;
+  std::unique_ptr<TorchArchive> archive;
+};
+
+TEST(TorchArchive, ReadsWhatLibTorchItselfWrites) {
+  c10::impl::GenericDict written(c10::StringType::get(), c10::TensorType::get());
+  const auto weight = at::rand({3, 4});
+  const auto half = at::arange(5, at::kHalf);
+  written.insert("weight", weight);
+  written.insert("half", half);
+  const auto bytes = torch::jit::pickle_save(written);
+
+  const Written file({bytes.begin(), bytes.end()});
+  EXPECT_TRUE(at::equal(file.tensor("weight"), weight));
+  EXPECT_TRUE(at::equal(file.tensor("half"), half));
+}
+
+class EitherFormat : public ::testing::TestWithParam<bool> {
+ protected:
+  static std::string bytes(const std::string& body) {
+    return GetParam() ? torch_legacy(body) : torch_zip(body);
+  }
+};
+
+TEST_P(EitherFormat, ViewsOfOneStorageShareIt) {
+  const Written file(bytes(dict({{"all", tensor(storage("0", 10), {10}, {1})},
+                                 {"columns", tensor(storage("0", 10), {2, 3}, {1, 3}, 1)}})));
+  EXPECT_TRUE(at::equal(file.tensor("all"), at::arange(10, at::kFloat)));
+  EXPECT_TRUE(at::equal(file.tensor("columns").flatten().to(at::kLong),
+                        at::arange(1, 10, 3).repeat({2}).add(at::arange(2).repeat_interleave(3))));
+  file.tensor("all").mul_(2);
+  EXPECT_EQ(file.tensor("columns")[0][0].item<float>(), 2.0F);
+}
+
+TEST_P(EitherFormat, ObjectsOfUnknownClassesBecomeRecords) {
+  const std::string object = global("argparse", "Namespace") + ")\x81" +
+                             dict({{"lr", "G" + std::string("\x3f\xf0\0\0\0\0\0\0", 8)}}) + "b";
+  const std::string callback = global("my.training", "Callback") + ")\x81";
+  const Written file(bytes(dict({{"args", object}, {"callback", callback}})));
+  const auto* args = file.archive->root().find("args");
+  EXPECT_EQ(args->text, "argparse.Namespace");
+  EXPECT_EQ(args->find("lr")->real, 1.0);
+  EXPECT_EQ(file.archive->root().find("callback")->text, "my.training.Callback");
+}
+
+TEST_P(EitherFormat, CallsAreRefusedByNameInEverySpelling) {
+  const std::string argument = "(" + text("true") + "t";
+  const std::string system = global("os", "system");
+  for (const std::string& call :
+       {system + argument + "R", "(" + text("true") + "ios\nsystem\n", "(" + system + text("true") + "o",
+        text("os") + text("system") + "\x93" + argument + "R", system + argument + "\x81",
+        system + argument + "}\x92"}) {
+    EXPECT_THAT(refusal(bytes(dict({{"x", call}}))), HasSubstr("x.pt: the pickle calls os.system"));
+  }
+}
+
+TEST_P(EitherFormat, SelfContainingValuesNeitherHangNorOverflow) {
+  const Written file(bytes("}q\x01" + text("self") + "h\x01s"));
+  EXPECT_THAT(error_of([&] { collect_tensors(file.archive->root()); }), HasSubstr("nested deeper"));
+}
+
+TEST_P(EitherFormat, ListsSharedExponentiallyOftenNeitherHangNorFillMemory) {
+  std::string body = "]q\x01";  // every list holds the one before ten times
+  for (char level = 2; level < 60; ++level) {
+    body += "]q" + std::string(1, level) + "(";
+    for (int i = 0; i < 10; ++i) body += "h" + std::string(1, static_cast<char>(level - 1));
+    body += "e";
+  }
+  const Written file(bytes(body));
+  EXPECT_THAT(error_of([&] { collect_tensors(file.archive->root()); }), HasSubstr("shared more"));
+}
+
+TEST_P(EitherFormat, ADeepValueIsReadAndDestroyedWithoutRecursion) {
+  const Written file(bytes(std::string(300000, '(') + std::string(300000, 't')));
+  EXPECT_TRUE(file.archive->root().is(PickleValue::Kind::kTuple));
+}
+
+struct Attack {
+  const char* name;
+  std::string body;
+  const char* sentence;
+};
+
+TEST_P(EitherFormat, HostileNumbersAreRefusedWithASentence) {
+  const Attack attacks[] = {
+      {"negative size", tensor(storage("0", 10), {-1}, {1}), "-1 in its sizes"},
+      {"negative stride", tensor(storage("0", 10), {2}, {-1}), "-1 in its strides"},
+      {"negative offset", tensor(storage("0", 10), {2}, {1}, -1), "offset -1"},
+      {"offset", tensor(storage("0", 10), {2}, {1}, 9), "leaves its storage of 10 elements"},
+      {"stride", tensor(storage("0", 10), {2}, {10}), "leaves its storage"},
+      {"ranks", tensor(storage("0", 10), {2, 2}, {1}), "2 sizes and 1 strides"},
+      {"overflow", tensor(storage("0", 10), {2147483647, 2147483647, 2147483647}, {0, 0, 0}),
+       "overflows 63 bits"},
+      {"expansion", tensor(storage("0", 10), {2147483647}, {0}), "expands 10 elements"},
+      {"no storage", tensor(text("0"), {2}, {1}), "not a storage"},
+      {"two descriptions", "(" + storage("0", 10) + storage("0", 9) + "t", "described in two ways"},
+      {"negative count", storage("0", -1), "-1 elements"},
+      {"unknown storage", storage("0", 10, "QInt8Storage"), "which this reader does not know"},
+      {"view", storage("0", 10, "FloatStorage", "}"), "a view of another"},
+      {"string length", "X\xff\xff\xff\x7f" "abc", "ends early"},
+      {"string length 64", "\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "ends early"},
+      {"long length", "\x8b\xff\xff\xff\x7f", "ends early"},
+      {"memo", "h\x07", "never stored"},
+      {"mark", "t", "mark that was never set"},
+      {"underflow", "s", "empty stack"},
+      {"below the mark", "N(\x85", "empty stack"},
+      {"opcode", "\xfe", "unknown opcode 0xfe"},
+      {"protocol", "\x80\x63", "unknown protocol 99"},
+      {"entries of a number", "K\x01K\x02K\x03s", "sets entries of an integer"},
+      {"odd entries", "}(K\x01u", "a key without a value"},
+      {"append to a dict", "}K\x01" "a", "appends to a dictionary"},
+      {"call of a string", text("x") + ")R", "calls a string"},
+  };
+  for (const auto& attack : attacks) {
+    EXPECT_THAT(refusal(bytes(attack.body)), HasSubstr(attack.sentence)) << attack.name;
+  }
+}
+
+TEST_P(EitherFormat, AFileCutAnywhereIsRefused) {
+  const std::string good = bytes(dict({{"w", tensor(storage("0", 10), {10}, {1})}}));
+  for (size_t size = 0; size < good.size(); ++size) {
+    EXPECT_NE(refusal(good.substr(0, size)), "") << size << " bytes";
+  }
+}
+
+TEST_P(EitherFormat, ADamagedByteNeverCrashes) {
+  const std::string good = bytes(dict({{"w", tensor(storage("0", 10), {2, 5}, {5, 1})}}));
+  RandomStream random(7);
+  const TemporaryFolder folder;
+  for (int i = 0; i < 3000; ++i) {
+    std::string bad = good;
+    const auto at = random.integer(0, static_cast<int64_t>(good.size()) - 1);
+    bad[static_cast<size_t>(at)] = static_cast<char>(random.integer(0, 255));
+    write_bytes(folder / "x.pt", bad);
+    // Either outcome is right; a crash, a hang or another exception is not.
+    error_of([&] { collect_tensors(TorchArchive(folder / "x.pt").root()); });
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(TorchArchive, EitherFormat, ::testing::Bool(), [](const auto& info) {
+  return std::string(info.param ? "Legacy" : "Zip");
+});
+
+TEST(TorchArchive, CopyingALongListAgainAndAgainIsStopped) {
+  std::string body = "(" + std::string(100000, 'N') + "tq\x01";  // a tuple of 100,000
+  for (int i = 0; i < 200; ++i) body += global("pathlib", "PosixPath") + "h\x01R0";
+  EXPECT_THAT(refusal(torch_zip(body)), HasSubstr("more than 8000000 values"));
+}
+
+TEST(TorchArchive, DamagedDataIsNoticedByItsChecksum) {
+  std::string bytes = torch_zip(dict({{"w", tensor(storage("0", 10), {10}, {1})}}));
+  const size_t data = bytes.find("archive/data/0") + 14;
+  bytes[data + 5] ^= 1;
+  EXPECT_THAT(refusal(bytes), HasSubstr("record archive/data/0 is damaged"));
+}
+
+TEST(TorchArchive, CompressedRecordsAreNamed) {
+  EXPECT_THAT(refusal(stored_zip({{"archive/data.pkl", whole("N")}}, 8)),
+              HasSubstr("record archive/data.pkl is compressed"));
+}
+
+TEST(TorchArchive, StorageKeysCannotLeaveTheArchive) {
+  EXPECT_THAT(refusal(torch_zip(storage("../../../etc/passwd", 1))),
+              HasSubstr("record archive/data/../../../etc/passwd is missing"));
+}
+
+TEST(TorchArchive, BigEndianDataIsRefused) {
+  EXPECT_THAT(refusal(stored_zip({{"a/data.pkl", whole("N")}, {"a/byteorder", "big"}})),
+              HasSubstr("big-endian"));
+}
+
+TEST(TorchArchive, AStorageThatClaimsMoreThanItsRecordIsRefused) {
+  EXPECT_THAT(refusal(torch_zip(storage("0", 11))),
+              HasSubstr("has 40 bytes, but the storage needs 44"));
+  EXPECT_THAT(refusal(torch_legacy(storage("0", 11))),
+              HasSubstr("storage 0 has 10 elements, the pickle says 11"));
+}
+
+}  // namespace
+}  // namespace gear::io
