@@ -169,7 +169,7 @@ class TensorCollector {
 
  private:
   static constexpr int kMaxDepth = 100;
-  static constexpr int64_t kMaxVisits = 8'000'000;
+  static constexpr int64_t kMaxVisits = 1'000'000;
 
   void visit(const PickleValue& value, const std::string& name, int depth) {
     if (depth > kMaxDepth || ++visits_ > kMaxVisits) {
