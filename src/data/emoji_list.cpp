@@ -51,7 +51,9 @@ std::vector<Emoji> read_emoji_list(const std::filesystem::path& path, bool skin_
     } else if (line.starts_with(kSubgroup)) {
       subgroup = trimmed(line.substr(kSubgroup.size()));
     } else if (!line.empty() && line[0] != '#') {
-      Emoji emoji{.code_points = {}, .name = "", .group = group, .subgroup = subgroup};
+      Emoji emoji;
+      emoji.group = group;
+      emoji.subgroup = subgroup;
       if (!parse_line(line, emoji)) continue;
       const auto& codes = emoji.code_points;
       if (!skin_tones && std::any_of(codes.begin(), codes.end(), is_skin_tone)) continue;
@@ -84,7 +86,8 @@ std::string code_points_text(const Emoji& emoji) {
   for (const uint32_t code : emoji.code_points) {
     char hex[16];
     std::snprintf(hex, sizeof hex, "%x", code);
-    text += (text.empty() ? "" : "-") + std::string(hex);
+    if (!text.empty()) text += '-';
+    text += hex;
   }
   return text;
 }
