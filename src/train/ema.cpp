@@ -1,7 +1,8 @@
 #include "gear/train/ema.h"
 
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_copy.h>
-#include <ATen/ops/_foreach_lerp.h>
+#include <ATen/ops/_foreach_mul.h>
 
 #include <algorithm>
 
@@ -34,7 +35,12 @@ Ema::Ema(const NamedTensors& live, const NamedTensors& shadow, double decay,
 
 void Ema::update() {
   const at::NoGradGuard no_grad;
-  if (!live_.empty()) at::_foreach_lerp_(shadow_, live_, 1.0 - decay_);
+  if (!live_.empty()) {
+    // Product and sum are rounded apart, as in the published code: with decay 0.9999 a step changes
+    // few bits, and a lerp would round them otherwise.
+    at::_foreach_mul_(shadow_, decay_);
+    at::_foreach_add_(shadow_, live_, 1.0 - decay_);
+  }
   if (!copied_live_.empty()) at::_foreach_copy_(copied_shadow_, copied_live_);
 }
 

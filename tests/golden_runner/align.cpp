@@ -37,16 +37,18 @@ at::Tensor check_mode(const Case& golden, losses::SpatialNorm mode, const at::Te
 
 Outcome check_align(const Case& golden, Report& report) {
   const auto& config = golden.config();
-  models::Projector projector(config.at("in_dim").get<int64_t>(), config.at("hidden").get<int64_t>(),
+  models::Projector projector(config.at("in_dim").get<int64_t>(),
+                              config.at("hidden").get<int64_t>(),
                               config.at("out_dims").get<std::vector<int64_t>>());
   load_weights(*projector, golden.weights());
-  for (const auto mode : {losses::SpatialNorm::kNone, losses::SpatialNorm::kDemean,
-                          losses::SpatialNorm::kZscore}) {
+  for (const auto mode :
+       {losses::SpatialNorm::kNone, losses::SpatialNorm::kDemean, losses::SpatialNorm::kZscore}) {
     const auto hidden = golden.input("hidden").clone().requires_grad_(true);
     projector->zero_grad();
     check_mode(golden, mode, hidden, projector, report).backward();
     report.grad(name_of(mode) + ":input:hidden", hidden.grad());
-    if (mode != losses::SpatialNorm::kNone) continue;  // parameter gradients are stored for this mode
+    if (mode != losses::SpatialNorm::kNone)
+      continue;  // parameter gradients are stored for this mode
     for (const auto& item : projector->named_parameters()) {
       report.grad(item.key(), item.value().grad());
     }

@@ -15,7 +15,9 @@
 namespace gear::golden {
 namespace {
 
-at::Tensor all_but_last(const at::Tensor& tokens) { return tokens.narrow(1, 0, tokens.size(1) - 1); }
+at::Tensor all_but_last(const at::Tensor& tokens) {
+  return tokens.narrow(1, 0, tokens.size(1) - 1);
+}
 
 void check_labels(const Case& golden, Report& report, models::ArModel& ar) {
   const auto dropped =
@@ -25,22 +27,21 @@ void check_labels(const Case& golden, Report& report, models::ArModel& ar) {
 }
 
 void check_rotary(Report& report, const models::ArConfig& config) {
-  report.output("freqs_cis",
-                nn::rotary_table({.prefix = 1,
-                                  .side = std::lround(std::sqrt(config.num_tokens)),
-                                  .head_dim = config.head_dim(),
-                                  .base = config.rope_base}));
+  report.output("freqs_cis", nn::rotary_table({.prefix = 1,
+                                               .side = std::lround(std::sqrt(config.num_tokens)),
+                                               .head_dim = config.head_dim(),
+                                               .base = config.rope_base}));
 }
 
 /// Next-token loss of the hard path with its gradients.
 void check_hard(const Case& golden, Report& report, models::ArModel& ar) {
   const auto labels =
       ar->drop_labels(golden.input("cond_idx"), golden.input("force_drop_ids") == 1);
-  const auto targets = golden.input("targets");                                // [B, L]
+  const auto targets = golden.input("targets");  // [B, L]
   const int64_t tap = golden.config().at("encoder_depth");
   const auto found = ar->forward(labels, ar->embed_ids(all_but_last(targets)), {.tap = tap});
   const auto per_token = at::cross_entropy_loss(found.logits.transpose(1, 2), targets, {},
-                                                at::Reduction::None);          // [B, L]
+                                                at::Reduction::None);  // [B, L]
   const auto loss = per_token.mean();
   loss.backward();
   report.output("logits", found.logits);
@@ -54,7 +55,7 @@ void check_hard(const Case& golden, Report& report, models::ArModel& ar) {
 void check_soft(const Case& golden, Report& report, models::ArModel& ar) {
   const auto labels = golden.input("cond_idx");
   const int64_t tap = golden.config().at("encoder_depth");
-  const auto soft = golden.input("soft").clone().requires_grad_();             // [B, L, K]
+  const auto soft = golden.input("soft").clone().requires_grad_();  // [B, L, K]
   report.output("soft_embeds", ar->embed_soft(soft));
 
   const auto embeddings = ar->embed_soft(all_but_last(soft));

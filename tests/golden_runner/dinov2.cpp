@@ -1,6 +1,7 @@
+#include "gear/models/teachers/dinov2.h"
+
 #include <torch/nn/module.h>
 
-#include "gear/models/teachers/dinov2.h"
 #include "gear/models/teachers/positions.h"
 #include "golden_runner/golden_case.h"
 

@@ -53,7 +53,7 @@ void report_samples(const Case& golden, Report& report, const models::ArOutput& 
 }  // namespace
 
 Outcome check_full_llamagen(const Case& golden, Report& report) {
-  const auto targets = golden.input("targets");                                // [B, L]
+  const auto targets = golden.input("targets");  // [B, L]
   auto config = official_config(golden.config());
   config.num_tokens = targets.size(1);
   models::ArModel ar(config);

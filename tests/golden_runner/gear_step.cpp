@@ -140,7 +140,7 @@ Outcome check_gear_step(const Case& golden, Report& report) {
 
   const Tensors initial = snapshot(recipe);
   for (int64_t step = 0; step < run.steps; ++step) {
-    const std::string suffix = "." + std::to_string(step);
+    const std::string suffix = std::string(".") + std::to_string(step);
     for (size_t i = 0; i < stored.size(); ++i) {
       stored[i]->set(golden.input("teacher" + suffix + "." + std::to_string(i)));
     }

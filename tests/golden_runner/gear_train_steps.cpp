@@ -248,7 +248,7 @@ class Comparison {
       if (rounding_only_.contains(inner)) continue;
       auto found = state.at(group_name(inner)).flatten();
       if (probe) {
-        const int64_t count = std::min<int64_t>(golden_.json().at("probe").at("count"), found.numel());
+        const int64_t count = std::min(golden_.json().at("probe").at("count").get<int64_t>(), found.numel());
         const auto index = at::arange(count, at::kLong) * found.numel();
         found = found.index_select(0, index.div(count, "floor"));
       }

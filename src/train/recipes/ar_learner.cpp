@@ -80,13 +80,14 @@ Metrics ArLearner::clip() {
 }
 
 Metrics ArLearner::update(const StepContext& context) {
-  const double lr =
-      scheduled_lr(config_.optimizer, config_.optimizer.ar_lr, context.step, config_.steps);
-  optimizer_.step(lr);
+  const auto rate = [&](int64_t updates_done) {
+    return scheduled_lr(config_.optimizer, config_.optimizer.ar_lr, updates_done, config_.steps);
+  };
+  optimizer_.step(rate(context.step));
   optimizer_.zero_grad();
   ema_.update();
   Metrics metrics;
-  metrics.add("lr/ar", lr);
+  metrics.add("lr/ar", rate(context.step + 1));  // of the next update, as the published code logs it
   return metrics;
 }
 

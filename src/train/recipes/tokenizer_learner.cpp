@@ -125,16 +125,17 @@ Metrics TokenizerLearner::clip() {
 
 Metrics TokenizerLearner::update(const StepContext& context) {
   const OptimizerConfig& options = config_.optimizer;
-  Metrics metrics;
-  const double lr = scheduled_lr(options, options.tokenizer_lr, context.step, config_.steps);
-  tokenizer_optimizer_.step(lr);
+  const auto rate = [&](double base, int64_t updates_done) {
+    return scheduled_lr(options, base, updates_done, config_.steps);
+  };
+  Metrics metrics;  // the logged rates are those of the next update, as the published code logs them
+  tokenizer_optimizer_.step(rate(options.tokenizer_lr, context.step));
   tokenizer_optimizer_.zero_grad();
-  metrics.add("lr/vq", lr);
+  metrics.add("lr/vq", rate(options.tokenizer_lr, context.step + 1));
   if (networks_.discriminator) {
-    const double disc_lr = scheduled_lr(options, options.discriminator_lr, context.step, config_.steps);
-    discriminator_optimizer_.step(disc_lr);
+    discriminator_optimizer_.step(rate(options.discriminator_lr, context.step));
     discriminator_optimizer_.zero_grad();
-    metrics.add("lr/disc", disc_lr);
+    metrics.add("lr/disc", rate(options.discriminator_lr, context.step + 1));
   }
   ema_.update();
   return metrics;
