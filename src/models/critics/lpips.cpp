@@ -1,9 +1,9 @@
 #include "gear/models/critics/lpips.h"
 
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/max_pool2d.h>
-#include <ATen/ops/relu.h>
-#include <ATen/ops/tensor.h>
 #include <torch/nn/init.h>
 
 #include "gear/nn/autocast.h"
@@ -23,6 +23,12 @@ constexpr std::array<StageShape, 5> kVgg16 = {{{0, 2}, {5, 2}, {10, 3}, {17, 3},
 // stages of a random network sum to at most 1.
 constexpr double kRandomLinearWeight = 0.1;
 
+Tensor per_channel(double red, double green, double blue) {  // [1, 3, 1, 1]
+  // Out of factories alone, so that it also works where tensors have no storage.
+  const auto value = [](double v) { return at::full({1, 1, 1, 1}, v, at::kFloat); };
+  return at::cat({value(red), value(green), value(blue)}, 1);
+}
+
 Tensor unit_length(const Tensor& x) {
   // The root is outside of eps. vector_norm has gradient 0, not NaN, where all channels are 0.
   const auto norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, /*keepdim=*/true);
@@ -32,8 +38,8 @@ Tensor unit_length(const Tensor& x) {
 }  // namespace
 
 LpipsScalingImpl::LpipsScalingImpl()
-    : shift(register_buffer("shift", at::tensor({-0.030F, -0.088F, -0.188F}).view({1, 3, 1, 1}))),
-      scale(register_buffer("scale", at::tensor({0.458F, 0.448F, 0.450F}).view({1, 3, 1, 1}))) {}
+    : shift(register_buffer("shift", per_channel(-0.030, -0.088, -0.188))),
+      scale(register_buffer("scale", per_channel(0.458, 0.448, 0.450))) {}
 
 VggStageImpl::VggStageImpl(int64_t first_index, int64_t count, int64_t in, int64_t out)
     : pool_first(first_index > 0) {
