@@ -1,15 +1,21 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <torch/version.h>
 
 #include <CLI/App.hpp>
+#include <array>
 #include <cstdio>
 #include <filesystem>
-#include <string>
-#include <vector>
+
+#ifdef GEAR_WITH_CUDA
+#include <cuda_runtime_api.h>
+#include <nccl.h>
+#endif
 
 #include "cli/commands.h"
 #include "cli/machine.h"
+#include "cli/print.h"
 #include "cli/run_setup.h"
 #include "gear/core/text.h"
 #include "gear/data/emoji.h"
@@ -17,108 +23,195 @@
 namespace gear::cli {
 namespace {
 
-constexpr double kGiga = 1e9;
-
-void print_row(const char* what, const std::string& value) {
-  std::printf("  %-14s %s\n", what, value.c_str());
-}
-
-std::string cpu_features(const Machine& machine) {
-  std::vector<std::string> features;
-  if (machine.avx2) features.emplace_back("AVX2");
-  if (machine.avx512) features.emplace_back("AVX-512");
-  if (machine.avx512_bf16) features.emplace_back("AVX-512 BF16");
-  if (machine.amx_bf16) features.emplace_back("AMX BF16");
-  return features.empty() ? "none that matter here" : join(features);
-}
-
-std::string build_kind() {
 #ifdef NDEBUG
-  return "release";
+constexpr bool kDebugBuild = false;
 #else
-  return "debug";
+constexpr bool kDebugBuild = true;
 #endif
+
+constexpr double kGibibyte = 1024.0 * 1024.0 * 1024.0;
+
+std::string rounded(double value, int digits) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+  return text.data();
 }
 
-std::string cuda_state() {
 #ifdef GEAR_WITH_CUDA
-  return at::hasCUDA() ? "built in, " + std::to_string(at::globalContext().getNumGPUs()) + " device(s)"
-                       : "built in, but no driver or device is here: everything runs on the CPU";
+/// 13000 -> "13.0": the coding of CUDA's versions.
+std::string cuda_version(int64_t version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+/// 91900 -> "9.19.0", 22809 -> "2.28.9": the coding of cuDNN's and NCCL's versions.
+std::string library_version(int64_t version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+         std::to_string(version % 100);
+}
+
+void print_cuda(const Machine& machine) {
+  int nccl = 0;
+  ncclGetVersion(&nccl);
+  print_line("  in this build: CUDA ", cuda_version(at::globalContext().versionCUDART()), ", cuDNN ",
+             library_version(at::globalContext().versionCuDNN()), ", NCCL ", library_version(nccl));
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess) devices = 0;
+  for (int i = 0; i < devices; ++i) {
+    cudaDeviceProp device{};
+    if (cudaGetDeviceProperties(&device, i) != cudaSuccess) continue;
+    print_line("  GPU ", i, ": ", device.name, ", ",
+               format_bytes(static_cast<double>(device.totalGlobalMem)), ", compute capability ",
+               device.major, ".", device.minor, ", driver ", machine.gpu_driver);
+  }
+  if (devices == 0) print_line("  on this machine: no GPU that CUDA can use");
+}
 #else
-  return "not in this build (configure with GEAR_CUDA=ON)";
+void print_cuda(const Machine& machine) {
+  print_line("  in this build: no CUDA, so no cuDNN and no NCCL; it computes on the CPU");
+  print_line("  on this machine: ", machine.gpu_driver.empty()
+                                        ? "no NVIDIA driver"
+                                        : "NVIDIA driver " + machine.gpu_driver);
+}
 #endif
+
+void print_build() {
+  print_line("gear ", GEAR_VERSION, ", ", kDebugBuild ? "debug" : "optimised", " build, LibTorch ",
+             TORCH_VERSION);
+  print_line("  oneDNN: ", at::hasMKLDNN() ? "yes" : "no", ", MKL: ", at::hasMKL() ? "yes" : "no",
+             ", CPU kernels of LibTorch for ", at::get_cpu_capability());
 }
 
-std::string giga(double value, const char* unit) {
-  char text[48];
-  std::snprintf(text, sizeof text, "%.0f G%s", value / kGiga, unit);
-  return text;
+void print_machine(const Machine& machine) {
+  print_line("CPU: ", machine.cpu);
+  std::vector<std::string> features;
+  for (const std::string& name : kCpuFeatures) {
+    features.push_back(name + (machine.has(name) ? " yes" : " no"));
+  }
+  print_line("  ", join(features));
+  print_line("  ", machine.cores, " cores for this process",
+             machine.core_quota > 0.0
+                 ? ", of which the container grants " + rounded(machine.core_quota, 1)
+                 : "",
+             "; gear uses ", at::get_num_threads(), " threads; load ", rounded(machine.load, 1));
+  print_line("Memory: ", format_bytes(machine.memory_total), ", ",
+             format_bytes(machine.memory_available), " available");
+  print_line("Disk: ", format_bytes(machine.disk_free), " free in ",
+             std::filesystem::current_path().string());
 }
 
-/// What will be slow or fail here, in plain words.
-std::vector<std::string> advice(const Machine& machine, double fp32, double bf16) {
-  std::vector<std::string> notes;
-  if (build_kind() == "debug") notes.emplace_back("this is a debug build: use the release preset to train.");
-  if (bf16 < 1.2 * fp32) {
-    notes.emplace_back("bfloat16 matrix products are no faster than float32 on this CPU: set precision: fp32.");
-  }
-  if (machine.cores < 8) {
-    notes.push_back("with " + std::to_string(machine.cores) +
-                    " cores the quickstart is fine, but a 256 px run takes seconds an image: use a GPU.");
-  }
-  if (machine.load > 0.5 * static_cast<double>(machine.cores)) {
-    notes.emplace_back("the machine is busy: training slows down and measurements mean little.");
-  }
-  if (machine.memory_available < 4.0 * 1024 * 1024 * 1024) {
-    notes.push_back("only " + format_bytes(machine.memory_available) +
-                    " of memory are free: keep data.batch_size small or raise optimizer.accumulation.");
-  }
-  if (machine.disk_free < 2.0 * 1024 * 1024 * 1024) {
-    notes.push_back("only " + format_bytes(machine.disk_free) +
-                    " of disk are free here: checkpoints may not fit.");
-  }
-  const data::EmojiOptions emoji;
-  if (!std::filesystem::exists(emoji.font) || !std::filesystem::exists(emoji.list)) {
-    notes.emplace_back("`gear data emoji` needs the Debian packages fonts-noto-color-emoji and unicode-data.");
-  }
-  return notes;
+/// Whether the files that `gear data emoji` draws from are there.
+bool print_fonts() {
+  const data::EmojiOptions defaults;
+  const bool font = std::filesystem::exists(defaults.font);
+  const bool list = std::filesystem::exists(defaults.list);
+  print_line("Fonts for gear data emoji: ", font ? "font there" : "font missing", ", ",
+             list ? "list there" : "list missing");
+  return font && list;
 }
 
-void examine() {
-  use_threads(0);
-  const Machine machine = read_machine();
-  std::printf("gear %s, %s build\n", GEAR_VERSION, build_kind().c_str());
-  print_row("LibTorch", TORCH_VERSION);
-  print_row("CUDA", cuda_state());
-#ifdef USE_C10D_NCCL
-  print_row("NCCL", "built in");
-#else
-  print_row("NCCL", "not in this build");
+void print_speed(const MachineSpeed& speed) {
+  print_line("Measured now, with ", at::get_num_threads(), " threads");
+  print_line("  matrix product fp32   ", rounded(speed.fp32_flops * 1e-9, 0), " GFLOP/s");
+  print_line("  matrix product bf16   ", rounded(speed.bf16_flops * 1e-9, 0), " GFLOP/s");
+  print_line("  memory, by copying    ", rounded(speed.bytes_per_second * 1e-9, 1), " GB/s");
+}
+
+/// Sentences about the program and the machine, whatever was measured.
+std::vector<std::string> advice_on_machine(const Machine& machine, bool fonts) {
+  std::vector<std::string> advice;
+  if (kDebugBuild) {
+    advice.emplace_back("This is a debug build: everything but the matrix products is many times "
+                        "slower. Configure with --preset release.");
+  }
+#ifndef GEAR_WITH_CUDA
+  if (!machine.gpu_driver.empty()) {
+    advice.emplace_back("There is an NVIDIA driver, but this build cannot use it. Configure with "
+                        "--preset cuda.");
+  }
 #endif
-  print_row("CPU", machine.cpu_model);
-  print_row("features", cpu_features(machine));
-  print_row("cores", std::to_string(machine.cores) + ", threads used " +
-                         std::to_string(at::get_num_threads()) + ", load " +
-                         config::detail::format(machine.load));
-  print_row("memory", format_bytes(machine.memory_available) + " free of " +
-                          format_bytes(machine.memory_total));
-  print_row("disk", format_bytes(machine.disk_free) + " free in the current folder");
-  const double fp32 = gemm_flops(/*bf16=*/false);
-  const double bf16 = gemm_flops(/*bf16=*/true);
-  print_row("measured", "matrix product " + giga(fp32, "FLOP/s") + " fp32, " + giga(bf16, "FLOP/s") +
-                            " bf16; memory " + giga(memory_bytes_per_second(), "B/s"));
-  const auto notes = advice(machine, fp32, bf16);
-  std::printf(notes.empty() ? "Nothing stands in the way.\n" : "What to know:\n");
-  for (const std::string& note : notes) std::printf("  - %s\n", note.c_str());
+  const double cores = static_cast<double>(machine.cores);
+  if (machine.core_quota > 0.0 && machine.core_quota < cores) {
+    advice.push_back("The container grants only " + rounded(machine.core_quota, 1) + " of " +
+                     std::to_string(machine.cores) +
+                     " cores: more threads than that wait for each other. Set threads: " +
+                     std::to_string(std::max<int64_t>(1, static_cast<int64_t>(machine.core_quota))) +
+                     ".");
+  }
+  if (machine.load > 0.5 * cores) {
+    advice.push_back("The machine is busy (load " + rounded(machine.load, 1) + " on " +
+                     std::to_string(machine.cores) +
+                     " cores): steps take longer, and what is measured above is too low.");
+  }
+  if (machine.memory_available < 8.0 * kGibibyte) {
+    advice.push_back("Only " + format_bytes(machine.memory_available) +
+                     " of memory are available: large configurations are refused at their start. "
+                     "Raise optimizer.accumulation or lower data.batch_size.");
+  }
+  if (machine.disk_free < 10.0 * kGibibyte) {
+    advice.push_back("Only " + format_bytes(machine.disk_free) +
+                     " are free here, and checkpoints of the published sizes take several GiB each. "
+                     "Choose a run_dir elsewhere, or lower output.keep_checkpoints.");
+  }
+  if (!fonts) {
+    advice.emplace_back("gear data emoji needs the Debian packages fonts-noto-color-emoji and "
+                        "unicode-data.");
+  }
+  return advice;
+}
+
+/// Sentences about the speed of training here.
+std::vector<std::string> advice_on_speed(const Machine& machine, const MachineSpeed& speed) {
+  constexpr double kWorthwhile = 1.2;
+  constexpr double kWorkPerImage = 1.6e12;  // operations of a joint step, VQ-16 and GEAR-B at 256 px
+  std::vector<std::string> advice;
+  const double gain = speed.bf16_flops / speed.fp32_flops;
+  const std::string units = machine.has_bf16_units()
+                                ? "Though the CPU has bfloat16 instructions, "
+                                : "The CPU has no bfloat16 instructions (AMX, AVX512_BF16): ";
+  if (gain >= kWorthwhile) {
+    advice.push_back("bf16 matrix products are " + rounded(gain, 1) +
+                     " times as fast as fp32: set precision: bf16.");
+  } else {
+    advice.push_back(units + "bf16 products run at " + rounded(gain, 2) +
+                     " times the speed of fp32. Set precision: fp32.");
+  }
+  if (!machine.has("avx2")) {
+    advice.emplace_back("The CPU has no AVX2: convolutions and everything elementwise are slow.");
+  }
+  if (at::globalContext().hasCUDA()) return advice;
+  const double best = std::max(speed.fp32_flops, speed.bf16_flops);
+  advice.push_back("Without a GPU, a joint step of the published size (256 px, VQ-16, GEAR-B) needs "
+                   "at least " + rounded(kWorkPerImage / best, 1) +
+                   " s an image at the measured rate. configs/quickstart.yaml is made for such a "
+                   "machine.");
+  return advice;
+}
+
+void examine(int64_t threads) {
+  use_threads(threads);
+  const Machine machine = describe_machine();
+  print_build();
+  print_cuda(machine);
+  print_machine(machine);
+  const bool fonts = print_fonts();
+  const MachineSpeed speed = measure_machine();
+  print_speed(speed);
+  print_line("What this means");
+  for (const std::string& line : advice_on_speed(machine, speed)) print_line("  - ", line);
+  for (const std::string& line : advice_on_machine(machine, fonts)) print_line("  - ", line);
 }
 
 }  // namespace
 
 void add_doctor_command(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("doctor", "Say what this machine and build can do, and what will be slow.");
+  auto threads = std::make_shared<int64_t>(0);
+  CLI::App* command = app.add_subcommand(
+      "doctor", "Tell what this build and this machine can do, and what will be slow.");
+  command->add_option("--threads", *threads, "Threads to measure with; 0: one per core")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->footer("Example: gear doctor");
-  command->callback(examine);
+  command->callback([threads] { examine(*threads); });
 }
 
 }  // namespace gear::cli

@@ -1,91 +1,138 @@
 #include "cli/machine.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <limits>
 #include <sstream>
 #include <thread>
 
 #include "gear/core/clock.h"
-#include "gear/core/tensor.h"
 #include "gear/train/memory_estimate.h"
 
 namespace gear::cli {
 namespace {
 
-constexpr double kMeasureSeconds = 0.5;
+namespace fs = std::filesystem;
 
-void read_cpu(Machine& machine) {
-  std::ifstream stream("/proc/cpuinfo");
+/// The text after "label<blanks>:" on its first line, without leading blanks; "" when absent.
+std::string value_after(const fs::path& path, const std::string& label) {
+  std::ifstream stream(path);
   for (std::string line; std::getline(stream, line);) {
-    const size_t colon = line.find(": ");
+    if (!line.starts_with(label)) continue;
+    const size_t colon = line.find(':');
     if (colon == std::string::npos) continue;
-    if (line.starts_with("model name")) machine.cpu_model = line.substr(colon + 2);
-    if (!line.starts_with("flags")) continue;
-    std::istringstream flags(line.substr(colon + 2));
-    for (std::string flag; flags >> flag;) {
-      machine.avx2 |= flag == "avx2";
-      machine.avx512 |= flag == "avx512f";
-      machine.avx512_bf16 |= flag == "avx512_bf16";
-      machine.amx_bf16 |= flag == "amx_bf16";
-    }
-    return;  // all cores are alike
+    const size_t start = line.find_first_not_of(" \t", colon + 1);
+    return start == std::string::npos ? "" : line.substr(start);
   }
+  return "";
 }
 
-double memory_total() {
-  std::ifstream stream("/proc/meminfo");
-  std::string label;
-  double kib = 0.0;
-  while (stream >> label) {
-    if (label == "MemTotal:" && stream >> kib) return kib * 1024.0;
-  }
-  return 0.0;
+double number_of(const std::string& text) {
+  std::istringstream stream(text);
+  double value = 0.0;
+  stream >> value;
+  return stream ? value : 0.0;
 }
 
-/// Calls `work` until half a second has gone by; seconds per call.
-template <class Work>
-double seconds_per_call(Work&& work) {
-  work();  // the first call also sets things up
-  const Stopwatch watch;
-  int64_t calls = 0;
+int64_t usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
+/// cgroup v2: "<microseconds> <period>", or "max <period>" without a limit.
+double core_quota() {
+  std::ifstream stream("/sys/fs/cgroup/cpu.max");
+  double time = 0.0;
+  double period = 0.0;
+  return stream >> time >> period && period > 0.0 ? time / period : 0.0;
+}
+
+std::string gpu_driver() {
+  std::ifstream stream("/proc/driver/nvidia/version");
+  std::string line;
+  std::getline(stream, line);
+  std::istringstream words(line);
+  for (std::string word; words >> word;) {
+    const bool version = std::count(word.begin(), word.end(), '.') >= 1 &&
+                         word.find_first_not_of("0123456789.") == std::string::npos;
+    if (version) return word;
+  }
+  return line;
+}
+
+/// Seconds of the fastest of several runs of `work`, after one that warms up.
+double fastest(const std::function<void()>& work) {
+  constexpr double kBudget = 0.4;  // seconds
+  work();
+  const Stopwatch total;
+  double best = std::numeric_limits<double>::infinity();
   do {
+    const Stopwatch watch;
     work();
-    ++calls;
-  } while (watch.seconds() < kMeasureSeconds);
-  return watch.seconds() / static_cast<double>(calls);
+    best = std::min(best, watch.seconds());
+  } while (total.seconds() < kBudget);
+  return best;
+}
+
+double matrix_product_flops(at::ScalarType dtype) {
+  constexpr int64_t kSize = 1024;
+  const auto a = at::ones({kSize, kSize}, dtype);
+  const auto b = at::ones({kSize, kSize}, dtype);
+  auto product = at::empty({kSize, kSize}, dtype);
+  constexpr double kOperations = 2.0 * kSize * kSize * kSize;
+  return kOperations / fastest([&] { at::mm_out(product, a, b); });
+}
+
+double copy_bytes_per_second() {
+  constexpr int64_t kBytes = int64_t{128} << 20;  // beyond the caches of most machines
+  const auto from = at::ones({kBytes}, at::kByte);
+  auto to = at::zeros({kBytes}, at::kByte);
+  return 2.0 * static_cast<double>(kBytes) / fastest([&] { to.copy_(from); });
 }
 
 }  // namespace
 
-Machine read_machine() {
+bool Machine::has(const std::string& feature) const {
+  return std::find(features.begin(), features.end(), feature) != features.end();
+}
+
+Machine describe_machine() {
   Machine machine;
-  read_cpu(machine);
-  machine.cores = std::max(1U, std::thread::hardware_concurrency());
-  machine.memory_total = memory_total();
-  machine.memory_available = train::available_memory();
+  const std::string model = value_after("/proc/cpuinfo", "model name");
+  if (!model.empty()) machine.cpu = model;
+  std::istringstream flags(value_after("/proc/cpuinfo", "flags"));
+  for (std::string flag; flags >> flag;) {
+    const bool known = std::find(kCpuFeatures.begin(), kCpuFeatures.end(), flag) != kCpuFeatures.end();
+    if (known) machine.features.push_back(flag);
+  }
+  machine.cores = usable_cores();
+  machine.core_quota = core_quota();
   std::ifstream("/proc/loadavg") >> machine.load;
-  machine.disk_free = static_cast<double>(std::filesystem::space(".").available);
+  machine.memory_total = number_of(value_after("/proc/meminfo", "MemTotal")) * 1024.0;
+  machine.memory_available = train::available_memory();
+  std::error_code error;
+  const auto space = fs::space(fs::current_path(error), error);
+  if (!error) machine.disk_free = static_cast<double>(space.available);
+  machine.gpu_driver = gpu_driver();
   return machine;
 }
 
-double gemm_flops(bool bf16) {
-  constexpr int64_t kSize = 1024;
-  const auto a = at::ones({kSize, kSize}, bf16 ? at::kBFloat16 : at::kFloat);
-  auto out = at::empty_like(a);
-  const double seconds = seconds_per_call([&] { at::mm_out(out, a, a); });
-  return 2.0 * kSize * kSize * kSize / seconds;
-}
-
-double memory_bytes_per_second() {
-  constexpr int64_t kValues = int64_t{1} << 26;  // 256 MiB: far beyond any cache
-  const auto from = at::ones({kValues}, at::kFloat);
-  auto to = at::empty_like(from);
-  const double seconds = seconds_per_call([&] { to.copy_(from); });
-  return 2.0 * 4.0 * kValues / seconds;
+MachineSpeed measure_machine() {
+  const at::NoGradGuard no_grad;
+  return {.fp32_flops = matrix_product_flops(at::kFloat),
+          .bf16_flops = matrix_product_flops(at::kBFloat16),
+          .bytes_per_second = copy_bytes_per_second()};
 }
 
 }  // namespace gear::cli

@@ -6,20 +6,33 @@
 
 namespace gear::cli {
 
-/// What /proc tells about this machine.
+/// What the operating system says about the machine, as far as it matters to training.
 struct Machine {
-  std::string cpu_model;
-  bool avx2 = false, avx512 = false, avx512_bf16 = false, amx_bf16 = false;
-  int64_t cores = 1;
-  double memory_total = 0.0;      ///< bytes
-  double memory_available = 0.0;  ///< bytes
-  double load = 0.0;              ///< processes wanting a core, mean of the last minute
-  double disk_free = 0.0;         ///< bytes, in the current folder
-};
-Machine read_machine();
+  std::string cpu = "unknown CPU";
+  std::vector<std::string> features;  ///< of kCpuFeatures, those the CPU has
+  int64_t cores = 1;                  ///< this process may run on, as the scheduler sees them
+  double core_quota = 0.0;            ///< processor time a container grants; 0: no limit
+  double load = 0.0;                  ///< programs that wanted to run, mean of the last minute
+  double memory_total = 0.0;          ///< bytes
+  double memory_available = 0.0;
+  double disk_free = 0.0;             ///< bytes left in the current folder
+  std::string gpu_driver;             ///< version of NVIDIA's driver, "" without one
 
-/// Measured in about a second each, on LibTorch's threads.
-double gemm_flops(bool bf16);     ///< FLOP/s of a 1024^3 matrix product
-double memory_bytes_per_second();  ///< of a large copy, read and write counted
+  bool has(const std::string& feature) const;
+  bool has_bf16_units() const { return has("amx_bf16") || has("avx512_bf16"); }
+};
+
+/// The names of /proc/cpuinfo that decide about speed.
+inline const std::vector<std::string> kCpuFeatures = {"avx2", "avx512f", "avx512_bf16", "amx_bf16"};
+
+Machine describe_machine();
+
+/// Short measurements of about half a second each, with LibTorch's threads as set.
+struct MachineSpeed {
+  double fp32_flops = 0.0;       ///< floating-point operations a second in a matrix product
+  double bf16_flops = 0.0;
+  double bytes_per_second = 0.0;  ///< read and written by a copy
+};
+MachineSpeed measure_machine();
 
 }  // namespace gear::cli

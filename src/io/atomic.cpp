@@ -55,6 +55,14 @@ void make_folders(const fs::path& folder) {
   if (error) fail_with_errno(folder.string(), "create the folder", error.value());
 }
 
+/// A name beside `path` that no other writer uses; makes the folders that lead there.
+fs::path new_partial_path(const fs::path& path) {
+  static std::atomic<uint64_t> counter{0};
+  make_folders(parent_folder(path));
+  const std::string unique = std::to_string(::getpid()) + "-" + std::to_string(counter++);
+  return parent_folder(path) / partial_name(path.filename().string() + "." + unique);
+}
+
 /// "folder/name/" names the same folder as "folder/name".
 fs::path without_trailing_slash(const fs::path& path) {
   return path.has_filename() ? path : path.parent_path();
@@ -85,6 +93,17 @@ void FileWriter::write(const void* data, size_t bytes) {
   }
 }
 
+void FileWriter::overwrite(uint64_t position, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written =
+        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(position));
+    if (written < 0 && errno != EINTR) fail_with_errno(path_, "write", errno);
+    if (written < 0) continue;
+    position += static_cast<uint64_t>(written);
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
 void FileWriter::sync() {
   if (::fsync(descriptor_) != 0) fail_with_errno(path_, "sync", errno);
 }
@@ -95,25 +114,29 @@ void FileWriter::close() {
   if (result != 0) fail_with_errno(path_, "close", errno);
 }
 
-void write_file_atomically(const fs::path& path, const std::function<void(FileWriter&)>& write) {
-  static std::atomic<uint64_t> counter{0};
-  const fs::path folder = parent_folder(path);
-  make_folders(folder);
-  const std::string unique = std::to_string(::getpid()) + "-" + std::to_string(counter++);
-  const fs::path partial = folder / partial_name(path.filename().string() + "." + unique);
-  try {
-    FileWriter file(partial);
-    write(file);
-    file.sync();
-    file.close();
-    if (::rename(partial.c_str(), path.c_str()) != 0) {
-      fail_with_errno(path.string(), "rename to this name", errno);
-    }
-  } catch (const std::exception&) {
-    ::unlink(partial.c_str());
-    throw;
+AtomicFile::AtomicFile(fs::path final_path)
+    : final_path_(std::move(final_path)),
+      partial_path_(new_partial_path(final_path_)),
+      writer_(partial_path_) {}
+
+AtomicFile::~AtomicFile() {
+  if (!committed_) ::unlink(partial_path_.c_str());
+}
+
+void AtomicFile::commit() {
+  writer_.sync();
+  writer_.close();
+  if (::rename(partial_path_.c_str(), final_path_.c_str()) != 0) {
+    fail_with_errno(final_path_.string(), "rename to this name", errno);
   }
-  sync_path(folder);
+  committed_ = true;
+  sync_path(parent_folder(final_path_));
+}
+
+void write_file_atomically(const fs::path& path, const std::function<void(FileWriter&)>& write) {
+  AtomicFile file(path);
+  write(file.writer());
+  file.commit();
 }
 
 void write_file_atomically(const fs::path& path, std::string_view bytes) {

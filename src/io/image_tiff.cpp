@@ -151,10 +151,12 @@ class TiffReader {
     return image;
   }
 
-  size_t row_bytes() const {
+  /// Of `pixels` pixels in one plane, rounded up.
+  size_t bytes_of(uint32_t pixels) const {
     const size_t interleaved = planar_ == PLANARCONFIG_SEPARATE ? 1 : samples_;
-    return (size_t{width_} * interleaved * bits_ + 7) / 8;
+    return (size_t{pixels} * interleaved * bits_ + 7) / 8;
   }
+  size_t row_bytes() const { return bytes_of(width_); }
 
   std::vector<uint8_t> read_plane(uint16_t plane) const {
     std::vector<uint8_t> pixels(row_bytes() * height_);
@@ -191,7 +193,7 @@ class TiffReader {
     for (uint32_t y = 0; y < height_; y += tile_height) {
       for (uint32_t x = 0; x < width_; x += tile_width) {
         if (TIFFReadTile(tiff_.get(), tile.data(), x, y, 0, plane) != tile_bytes) fail_damaged();
-        const size_t left = row_offset(x);
+        const size_t left = bytes_of(x);
         const size_t count = std::min(static_cast<size_t>(tile_row_bytes), row_bytes() - left);
         for (uint32_t row = 0; row < std::min(tile_height, height_ - y); ++row) {
           std::memcpy(pixels.data() + (y + row) * row_bytes() + left,
@@ -199,11 +201,6 @@ class TiffReader {
         }
       }
     }
-  }
-
-  size_t row_offset(uint32_t x) const {
-    const size_t interleaved = planar_ == PLANARCONFIG_SEPARATE ? 1 : samples_;
-    return size_t{x} * interleaved * bits_ / 8;
   }
 
   /// Sample `index` of pixel (x, y), as it stands in the file.

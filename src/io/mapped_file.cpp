@@ -55,7 +55,8 @@ at::Tensor tensor_over(const std::shared_ptr<const MappedFile>& file, size_t off
     std::memcpy(copy.data_ptr(), bytes, static_cast<size_t>(count) * width);
     return copy;
   }
-  return at::from_blob(bytes, sizes, [file](void*) {}, options);
+  return at::from_blob(
+      bytes, sizes, [file](void*) {}, options);
 }
 
 }  // namespace gear::io

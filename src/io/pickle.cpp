@@ -27,21 +27,35 @@ const PickleValue* PickleValue::find(std::string_view key) const {
 std::string describe(const PickleValue& value) {
   using Kind = PickleValue::Kind;
   switch (value.kind) {
-    case Kind::kNone: return "None";
-    case Kind::kBool: return "a boolean";
+    case Kind::kNone:
+      return "None";
+    case Kind::kBool:
+      return "a boolean";
     case Kind::kInt:
-    case Kind::kBigInt: return "an integer";
-    case Kind::kFloat: return "a float";
-    case Kind::kString: return "a string";
-    case Kind::kBytes: return "bytes";
-    case Kind::kTuple: return "a tuple";
-    case Kind::kList: return "a list";
-    case Kind::kSet: return "a set";
-    case Kind::kDict: return "a dictionary";
-    case Kind::kGlobal: return "the name " + value.text;
-    case Kind::kObject: return "an object of class " + value.text;
-    case Kind::kStorage: return "a storage";
-    case Kind::kTensor: return "a tensor";
+    case Kind::kBigInt:
+      return "an integer";
+    case Kind::kFloat:
+      return "a float";
+    case Kind::kString:
+      return "a string";
+    case Kind::kBytes:
+      return "bytes";
+    case Kind::kTuple:
+      return "a tuple";
+    case Kind::kList:
+      return "a list";
+    case Kind::kSet:
+      return "a set";
+    case Kind::kDict:
+      return "a dictionary";
+    case Kind::kGlobal:
+      return "the name " + value.text;
+    case Kind::kObject:
+      return "an object of class " + value.text;
+    case Kind::kStorage:
+      return "a storage";
+    case Kind::kTensor:
+      return "a tensor";
   }
   fail("describe: unhandled kind ", static_cast<int>(value.kind));
 }

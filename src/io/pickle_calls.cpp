@@ -50,12 +50,12 @@ const std::set<std::string_view> kInertPackages = {"lightning", "lightning_fabri
 
 /// Modules none of whose classes belongs into a checkpoint: a file that builds one is an attack.
 const std::set<std::string_view> kRefusedPackages = {
-    "_posixsubprocess", "asyncio",   "builtins",        "code",   "codeop",   "commands",
-    "ctypes",           "functools", "importlib",       "io",     "linecache", "marshal",
-    "multiprocessing",  "nt",        "operator",        "os",     "pdb",      "pickle",
-    "platform",         "posix",     "pty",             "runpy",  "shutil",   "signal",
-    "socket",           "ssl",       "subprocess",      "sys",    "tempfile", "threading",
-    "timeit",           "types",     "webbrowser",      "zipimport"};
+    "_posixsubprocess", "asyncio",   "builtins",   "code",     "codeop",    "commands",
+    "ctypes",           "functools", "importlib",  "io",       "linecache", "marshal",
+    "multiprocessing",  "nt",        "operator",   "os",       "pdb",       "pickle",
+    "platform",         "posix",     "pty",        "runpy",    "shutil",    "signal",
+    "socket",           "ssl",       "subprocess", "sys",      "tempfile",  "threading",
+    "timeit",           "types",     "webbrowser", "zipimport"};
 
 std::string_view package_of(std::string_view name) { return name.substr(0, name.find('.')); }
 
@@ -102,10 +102,12 @@ PickleValue* parameter(const PickleValue& arguments) {
   if (arguments.items.empty() || !arguments.items[0]->is(Kind::kTensor)) {
     fail("the pickle makes a parameter of something that is not a tensor");
   }
-  return const_cast<PickleValue*>(arguments.items[0]);  // owned by the tree, which is ours to change
+  return const_cast<PickleValue*>(
+      arguments.items[0]);  // owned by the tree, which is ours to change
 }
 
-/// LibTorch's C++ writer tags lists and dictionaries with their type: restore_type_tag(value, type).
+/// LibTorch's C++ writer tags lists and dictionaries with their type: restore_type_tag(value,
+/// type).
 PickleValue* untagged(const PickleValue& arguments) {
   if (arguments.items.empty()) fail("the pickle restores the type of nothing");
   return const_cast<PickleValue*>(arguments.items[0]);

@@ -134,8 +134,8 @@ TensorInfo read_info(const std::string& where, const Json& entry, uint64_t data_
          " bytes of data; it is truncated or damaged");
   }
   if (end - begin != bytes) {
-    fail(where, ": ", safetensors_dtype_name(info.dtype), " ", sizes_string(info.shape),
-         " needs ", bytes, " bytes, data_offsets give ", end - begin);
+    fail(where, ": ", safetensors_dtype_name(info.dtype), " ", sizes_string(info.shape), " needs ",
+         bytes, " bytes, data_offsets give ", end - begin);
   }
   info.begin = data_begin + begin;
   info.end = data_begin + end;
@@ -156,15 +156,13 @@ void check_coverage(const MappedFile& file, const std::map<std::string, TensorIn
     const auto& [name, info] = *item;
     if (info.begin < covered) fail(file.path(), ": ", name, " overlaps ", before);
     if (info.begin > covered) {
-      fail(file.path(), ": ", info.begin - covered, " bytes before ", name,
-           " belong to no tensor");
+      fail(file.path(), ": ", info.begin - covered, " bytes before ", name, " belong to no tensor");
     }
     covered = info.end;
     before = name;
   }
   if (covered < file.size()) {
-    fail(file.path(), ": ", file.size() - covered, " bytes after ", before,
-         " belong to no tensor");
+    fail(file.path(), ": ", file.size() - covered, " bytes after ", before, " belong to no tensor");
   }
 }
 
@@ -182,8 +180,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
       continue;
     }
     names_.push_back(name);
-    infos_[name] = read_info(file_->path() + ": " + name, entry, data_begin,
-                             file_->size() - data_begin);
+    infos_[name] =
+        read_info(file_->path() + ": " + name, entry, data_begin, file_->size() - data_begin);
   }
   check_coverage(*file_, infos_, data_begin);
 }

@@ -221,8 +221,7 @@ TorchArchive::TorchArchive(const std::filesystem::path& path)
 }
 
 bool TorchArchive::recognises(const MappedFile& file) {
-  return file.bytes().starts_with(kZipStart) ||
-         (file.size() > 1 && file.data()[0] == kPickleStart);
+  return file.bytes().starts_with(kZipStart) || (file.size() > 1 && file.data()[0] == kPickleStart);
 }
 
 std::vector<std::pair<std::string, at::Tensor>> collect_tensors(const PickleValue& root) {

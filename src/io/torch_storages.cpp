@@ -133,8 +133,7 @@ PickleValue* StorageTable::add(const PickleValue& id) {
 
 void build_tensor(PickleValue& value) {
   const auto& arguments = value.items;  // storage, offset, size, stride, ...
-  if (arguments.size() < 4 || !arguments[0]->is(Kind::kStorage) ||
-      !arguments[1]->is(Kind::kInt)) {
+  if (arguments.size() < 4 || !arguments[0]->is(Kind::kStorage) || !arguments[1]->is(Kind::kInt)) {
     fail("a tensor is built from something that is not a storage with offset, sizes and strides");
   }
   at::Tensor storage = arguments[0]->tensor;

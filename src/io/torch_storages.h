@@ -9,8 +9,8 @@
 
 namespace gear::io {
 
-/// A storage as a pickle describes it: its record in the file, element type and count. The PickleValue
-/// holds the key in `text`, and the flat elements in `tensor` once they are known.
+/// A storage as a pickle describes it: its record in the file, element type and count. The
+/// PickleValue holds the key in `text`, and the flat elements in `tensor` once they are known.
 struct StorageEntry {
   PickleValue* value = nullptr;
   at::ScalarType dtype = at::kByte;

@@ -47,11 +47,21 @@ bool Unpickler::execute(unsigned char opcode) {
       if (protocol > kHighestProtocol) fail("the pickle has the unknown protocol ", protocol);
       return true;
     }
-    case 0x95: take(8); return true;  // FRAME: a hint for buffering
-    case '(': marks_.push_back(stack_.size()); return true;
-    case '0': pop(); return true;
-    case '1': pop_to_mark(); return true;
-    case '2': push(top()); return true;
+    case 0x95:
+      take(8);
+      return true;  // FRAME: a hint for buffering
+    case '(':
+      marks_.push_back(stack_.size());
+      return true;
+    case '0':
+      pop();
+      return true;
+    case '1':
+      pop_to_mark();
+      return true;
+    case '2':
+      push(top());
+      return true;
     default:
       return execute_scalar(opcode) || execute_text(opcode) || execute_container(opcode) ||
              execute_object(opcode) || execute_memo(opcode);
@@ -60,19 +70,33 @@ bool Unpickler::execute(unsigned char opcode) {
 
 bool Unpickler::execute_scalar(unsigned char opcode) {
   switch (opcode) {
-    case 'N': push(tree_.add(Kind::kNone)); return true;
+    case 'N':
+      push(tree_.add(Kind::kNone));
+      return true;
     case 0x88:
     case 0x89:
       push_int(opcode == 0x88 ? 1 : 0);
       top()->kind = Kind::kBool;
       return true;
     case 'I':
-    case 'L': push(take_integer_line()); return true;
-    case 'J': push_int(static_cast<int32_t>(take_unsigned(4))); return true;
-    case 'K': push_int(static_cast<int64_t>(take_unsigned(1))); return true;
-    case 'M': push_int(static_cast<int64_t>(take_unsigned(2))); return true;
-    case 0x8a: push_long(take(take_unsigned(1))); return true;  // LONG1
-    case 0x8b: push_long(take(take_unsigned(4))); return true;  // LONG4
+    case 'L':
+      push(take_integer_line());
+      return true;
+    case 'J':
+      push_int(static_cast<int32_t>(take_unsigned(4)));
+      return true;
+    case 'K':
+      push_int(static_cast<int64_t>(take_unsigned(1)));
+      return true;
+    case 'M':
+      push_int(static_cast<int64_t>(take_unsigned(2)));
+      return true;
+    case 0x8a:
+      push_long(take(take_unsigned(1)));
+      return true;  // LONG1
+    case 0x8b:
+      push_long(take(take_unsigned(4)));
+      return true;  // LONG4
     case 'F': {
       const std::string text(take_line());
       char* end = nullptr;
@@ -89,7 +113,8 @@ bool Unpickler::execute_scalar(unsigned char opcode) {
       top()->real = std::bit_cast<double>(bits);
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -101,31 +126,64 @@ bool Unpickler::execute_text(unsigned char opcode) {
       push_text(Kind::kString, line.substr(1, line.size() - 2));
       return true;
     }
-    case 'V': push_text(Kind::kString, take_line()); return true;
+    case 'V':
+      push_text(Kind::kString, take_line());
+      return true;
     case 'T':
-    case 'X': push_text(Kind::kString, take(take_unsigned(4))); return true;
+    case 'X':
+      push_text(Kind::kString, take(take_unsigned(4)));
+      return true;
     case 'U':
-    case 0x8c: push_text(Kind::kString, take(take_unsigned(1))); return true;
-    case 0x8d: push_text(Kind::kString, take(take_unsigned(8))); return true;
-    case 'B': push_text(Kind::kBytes, take(take_unsigned(4))); return true;
-    case 'C': push_text(Kind::kBytes, take(take_unsigned(1))); return true;
+    case 0x8c:
+      push_text(Kind::kString, take(take_unsigned(1)));
+      return true;
+    case 0x8d:
+      push_text(Kind::kString, take(take_unsigned(8)));
+      return true;
+    case 'B':
+      push_text(Kind::kBytes, take(take_unsigned(4)));
+      return true;
+    case 'C':
+      push_text(Kind::kBytes, take(take_unsigned(1)));
+      return true;
     case 0x8e:
-    case 0x96: push_text(Kind::kBytes, take(take_unsigned(8))); return true;
-    default: return false;
+    case 0x96:
+      push_text(Kind::kBytes, take(take_unsigned(8)));
+      return true;
+    default:
+      return false;
   }
 }
 
 bool Unpickler::execute_container(unsigned char opcode) {
   switch (opcode) {
-    case ')': push_tuple(0); return true;
-    case 0x85: push_tuple(1); return true;
-    case 0x86: push_tuple(2); return true;
-    case 0x87: push_tuple(3); return true;
-    case 't': push_items(Kind::kTuple, pop_to_mark()); return true;
-    case ']': push(tree_.add(Kind::kList)); return true;
-    case 'l': push_items(Kind::kList, pop_to_mark()); return true;
-    case 0x8f: push(tree_.add(Kind::kSet)); return true;
-    case 0x91: push_items(Kind::kSet, pop_to_mark()); return true;
+    case ')':
+      push_tuple(0);
+      return true;
+    case 0x85:
+      push_tuple(1);
+      return true;
+    case 0x86:
+      push_tuple(2);
+      return true;
+    case 0x87:
+      push_tuple(3);
+      return true;
+    case 't':
+      push_items(Kind::kTuple, pop_to_mark());
+      return true;
+    case ']':
+      push(tree_.add(Kind::kList));
+      return true;
+    case 'l':
+      push_items(Kind::kList, pop_to_mark());
+      return true;
+    case 0x8f:
+      push(tree_.add(Kind::kSet));
+      return true;
+    case 0x91:
+      push_items(Kind::kSet, pop_to_mark());
+      return true;
     case 'a': {
       PickleValue* item = pop();
       append(top(), {item});
@@ -137,7 +195,9 @@ bool Unpickler::execute_container(unsigned char opcode) {
       append(top(), items);
       return true;
     }
-    case '}': push(tree_.add(Kind::kDict)); return true;
+    case '}':
+      push(tree_.add(Kind::kDict));
+      return true;
     case 'd': {
       const auto items = pop_to_mark();
       push(tree_.add(Kind::kDict));
@@ -155,7 +215,8 @@ bool Unpickler::execute_container(unsigned char opcode) {
       set_items(top(), items);
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -206,13 +267,18 @@ bool Unpickler::execute_object(unsigned char opcode) {
       push(reduced(tree_, callable, arguments_of(std::move(items))));
       return true;
     }
-    case 'b': build(); return true;
-    case 'Q': push(persistent_load_(pop())); return true;
+    case 'b':
+      build();
+      return true;
+    case 'Q':
+      push(persistent_load_(pop()));
+      return true;
     case 'P':
       push_text(Kind::kString, take_line());
       push(persistent_load_(pop()));
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -223,13 +289,26 @@ bool Unpickler::execute_memo(unsigned char opcode) {
       memo_[static_cast<uint64_t>(index->integer)] = top();
       return true;
     }
-    case 'q': memo_[take_unsigned(1)] = top(); return true;
-    case 'r': memo_[take_unsigned(4)] = top(); return true;
-    case 0x94: memo_[memo_.size()] = top(); return true;  // MEMOIZE
-    case 'g': recall(static_cast<uint64_t>(take_integer_line()->integer)); return true;
-    case 'h': recall(take_unsigned(1)); return true;
-    case 'j': recall(take_unsigned(4)); return true;
-    default: return false;
+    case 'q':
+      memo_[take_unsigned(1)] = top();
+      return true;
+    case 'r':
+      memo_[take_unsigned(4)] = top();
+      return true;
+    case 0x94:
+      memo_[memo_.size()] = top();
+      return true;  // MEMOIZE
+    case 'g':
+      recall(static_cast<uint64_t>(take_integer_line()->integer));
+      return true;
+    case 'h':
+      recall(take_unsigned(1));
+      return true;
+    case 'j':
+      recall(take_unsigned(4));
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -149,9 +149,12 @@ TensorMap read_index(const fs::path& path, const LoadOptions& options) {
 
 TensorMap read_file(const fs::path& path, const LoadOptions& options) {
   switch (content_of(*MappedFile::open(path))) {
-    case Content::kSafetensors: return read_safetensors(path);
-    case Content::kTorch: return read_torch(path, options);
-    case Content::kIndex: return read_index(path, options);
+    case Content::kSafetensors:
+      return read_safetensors(path);
+    case Content::kTorch:
+      return read_torch(path, options);
+    case Content::kIndex:
+      return read_index(path, options);
   }
   fail(path.string(), ": unhandled content");
 }

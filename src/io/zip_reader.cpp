@@ -1,5 +1,6 @@
 #include "io/zip_reader.h"
 
+#include <c10/util/Exception.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -20,6 +21,10 @@ constexpr uint64_t kEntryBytes = 46;
 constexpr uint64_t kEndBytes = 22;
 constexpr uint64_t kLocatorBytes = 20;
 constexpr uint64_t kZip64EndBytes = 56;
+constexpr uint64_t kStored = 0;
+constexpr uint64_t kDeflated = 8;
+constexpr uint64_t kMaxDeflateRatio = 1032;  // zlib's technical details
+constexpr size_t kZlibPiece = size_t{1} << 30;
 constexpr uint64_t kMaxComment = 65535;
 constexpr uint64_t kZip64Extra = 1;
 constexpr uint64_t kInZip64Extra = 0xffffffff;
@@ -27,7 +32,7 @@ constexpr uint64_t kInZip64Extra = 0xffffffff;
 uint32_t crc32_of(std::string_view bytes) {
   uLong crc = ::crc32(0, nullptr, 0);
   while (!bytes.empty()) {  // zlib counts in 32 bits
-    const size_t piece = std::min<size_t>(bytes.size(), 1 << 30);
+    const size_t piece = std::min<size_t>(bytes.size(), kZlibPiece);
     crc = ::crc32(crc, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(piece));
     bytes.remove_prefix(piece);
   }
@@ -95,33 +100,35 @@ uint64_t ZipReader::read_entry(uint64_t at, const Directory& directory) {
   }
   const std::string name(file_->bytes().substr(at + kEntryBytes, name_size));
   if ((number(at + 8, 2) & 1) != 0) fail(path, ": record ", name, " is encrypted");
-  if (number(at + 10, 2) != 0) {
-    fail(path, ": record ", name, " is compressed; PyTorch stores records as they are, so another ",
-         "program packed the archive: unpack it and pack it again with zip -0");
+  const uint64_t method = number(at + 10, 2);
+  if (method != kStored && method != kDeflated) {
+    fail(path, ": record ", name, " is compressed in a way that this reader does not know");
   }
-  uint64_t packed = number(at + 20, 4);
   ZipRecord record{.begin = number(at + 42, 4),
+                   .packed_size = number(at + 20, 4),
                    .size = number(at + 24, 4),
-                   .crc32 = static_cast<uint32_t>(number(at + 16, 4))};
+                   .crc32 = static_cast<uint32_t>(number(at + 16, 4)),
+                   .deflated = method == kDeflated};
   const uint64_t extra = at + kEntryBytes + name_size;
-  read_zip64_sizes(extra, extra + extra_size, record, packed);
-  if (packed != record.size) fail(path, ": record ", name, " has two different sizes");
+  read_zip64_sizes(extra, extra + extra_size, record);
+  if (!record.deflated && record.packed_size != record.size) {
+    fail(path, ": record ", name, " has two different sizes");
+  }
   record.begin = data_begin(name, record.begin);
-  if (record.begin > directory.begin || directory.begin - record.begin < record.size) {
-    fail(path, ": record ", name, " of ", record.size, " bytes leaves the file");
+  if (record.begin > directory.begin || directory.begin - record.begin < record.packed_size) {
+    fail(path, ": record ", name, " of ", record.packed_size, " bytes leaves the file");
   }
   if (!records_.emplace(name, record).second) fail(path, ": record ", name, " occurs twice");
   return at + entry_size;
 }
 
-void ZipReader::read_zip64_sizes(uint64_t extra, uint64_t end, ZipRecord& record,
-                                 uint64_t& packed) const {
+void ZipReader::read_zip64_sizes(uint64_t extra, uint64_t end, ZipRecord& record) const {
   while (end - extra >= 4) {
     uint64_t field = extra + 4;
     const uint64_t field_size = number(extra + 2, 2);
     if (end - field < field_size) fail(file_->path(), ": a zip entry has a damaged extra field");
     if (number(extra, 2) == kZip64Extra) {  // holds those of the three that did not fit
-      for (uint64_t* value : {&record.size, &packed, &record.begin}) {
+      for (uint64_t* value : {&record.size, &record.packed_size, &record.begin}) {
         if (*value != kInZip64Extra) continue;
         *value = number(field, 8);
         field += 8;
@@ -138,13 +145,58 @@ uint64_t ZipReader::data_begin(const std::string& name, uint64_t header) const {
   return header + kLocalHeaderBytes + number(header + 26, 2) + number(header + 28, 2);
 }
 
-const ZipRecord& ZipReader::record(const std::string& name) const {
+const ZipRecord& ZipReader::find(const std::string& name) const {
   const auto found = records_.find(name);
   if (found == records_.end()) fail(file_->path(), ": record ", name, " is missing");
-  if (crc32_of(bytes(found->second)) != found->second.crc32) {
+  return found->second;
+}
+
+void ZipReader::check_crc(const std::string& name, std::string_view content) const {
+  if (crc32_of(content) != find(name).crc32) {
     fail(file_->path(), ": record ", name, " is damaged (its checksum differs); fetch it again");
   }
-  return found->second;
+}
+
+const ZipRecord& ZipReader::record(const std::string& name) const {
+  const ZipRecord& found = find(name);
+  if (found.deflated) {
+    fail(file_->path(), ": record ", name,
+         " is compressed; PyTorch stores records as they are, so ",
+         "another program packed the archive: unpack it and pack it again with zip -0");
+  }
+  check_crc(name, bytes(found));
+  return found;
+}
+
+std::string ZipReader::inflated(const std::string& name) const {
+  const ZipRecord& found = find(name);
+  const auto packed = bytes(found);
+  // No deflated byte stands for more, so a larger size is a lie that must not be allocated.
+  if (found.size / kMaxDeflateRatio > packed.size()) {
+    fail(file_->path(), ": record ", name, " cannot hold the ", found.size, " bytes it claims");
+  }
+  std::string content(found.size, '\0');
+  z_stream stream{};
+  TORCH_CHECK(inflateInit2(&stream, -MAX_WBITS) == Z_OK, "zlib: inflateInit2 failed");
+  size_t read = 0, written = 0;
+  int status = Z_OK;
+  while (status == Z_OK) {  // zlib counts in 32 bits
+    const size_t in = std::min<size_t>(packed.size() - read, kZlibPiece);
+    const size_t out = std::min<size_t>(content.size() - written, kZlibPiece);
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data())) + read;
+    stream.avail_in = static_cast<uInt>(in);
+    stream.next_out = reinterpret_cast<Bytef*>(content.data()) + written;
+    stream.avail_out = static_cast<uInt>(out);
+    status = ::inflate(&stream, Z_NO_FLUSH);
+    read += in - stream.avail_in;
+    written += out - stream.avail_out;
+  }
+  inflateEnd(&stream);
+  if (status != Z_STREAM_END || written != content.size()) {
+    fail(file_->path(), ": record ", name, " is damaged (it does not unpack); fetch it again");
+  }
+  check_crc(name, content);
+  return content;
 }
 
 }  // namespace gear::io

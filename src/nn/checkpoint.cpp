@@ -71,8 +71,8 @@ struct Frame : torch::CustomClassHolder {
 };
 
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
-  static Tensor forward(AutogradContext* context, const Tensor& x,
-                        at::TensorList parameters, const c10::intrusive_ptr<Frame>& frame) {
+  static Tensor forward(AutogradContext* context, const Tensor& x, at::TensorList parameters,
+                        const c10::intrusive_ptr<Frame>& frame) {
     variable_list saved = {x};
     saved.insert(saved.end(), parameters.begin(), parameters.end());
     context->save_for_backward(std::move(saved));
@@ -88,8 +88,8 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 
   static variable_list backward(AutogradContext* context, const variable_list& grad_outputs) {
     const auto saved = context->get_saved_variables();  // x, then the parameters
-    const auto frame = c10::static_intrusive_pointer_cast<Frame>(
-        context->saved_data.at("frame").toCapsule());
+    const auto frame =
+        c10::static_intrusive_pointer_cast<Frame>(context->saved_data.at("frame").toCapsule());
     const auto x = saved[0].detach().requires_grad_(context->needs_input_grad(0));
 
     Tensor output;

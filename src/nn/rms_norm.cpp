@@ -8,6 +8,8 @@ namespace gear::nn {
 RmsNormImpl::RmsNormImpl(int64_t dim, double eps)
     : eps(eps), weight(register_parameter("weight", at::ones({dim}))) {}
 
-Tensor RmsNormImpl::forward(const Tensor& x) { return at::rms_norm(x, weight.sizes(), weight, eps); }
+Tensor RmsNormImpl::forward(const Tensor& x) {
+  return at::rms_norm(x, weight.sizes(), weight, eps);
+}
 
 }  // namespace gear::nn

@@ -23,7 +23,7 @@ Tensor keep_top_k(const Tensor& logits, int64_t top_k) {
 
 Tensor keep_top_p(const Tensor& logits, double top_p) {
   const auto [sorted, order] = at::sort(logits, /*dim=*/-1, /*descending=*/true);
-  const auto mass = at::softmax(sorted, -1).cumsum(-1);                        // [B, K]
+  const auto mass = at::softmax(sorted, -1).cumsum(-1);  // [B, K]
   const int64_t others = logits.size(-1) - 1;
   auto drop_sorted = at::zeros_like(mass, at::kBool);
   drop_sorted.narrow(-1, 1, others).copy_(mass.narrow(-1, 0, others) > top_p);

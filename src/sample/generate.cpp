@@ -20,8 +20,8 @@
 namespace gear::sample {
 namespace {
 
-/// Autocast keeps its bfloat16 copy of a weight from one step to the next only when the weight wants
-/// a gradient. Without this scope a frozen network would be converted anew for every token.
+/// Autocast keeps its bfloat16 copy of a weight from one step to the next only when the weight
+/// wants a gradient. Without this scope a frozen network would be converted anew for every token.
 class ReusedCastScope {
  public:
   ReusedCastScope(torch::nn::Module& module, c10::DeviceType device)
@@ -102,9 +102,10 @@ Tensor generate_tokens(models::ArModel ar, const Tensor& labels, const SampleOpt
   const auto draws = uniform_draws(options, positions, images).to(device);
   const auto tokens = at::empty({images, positions}, at::TensorOptions(device).dtype(at::kLong));
 
-  Tensor fed = labels.to(device);                                              // [B] or [2B]
+  Tensor fed = labels.to(device);  // [B] or [2B]
   if (guided(options, 0)) fed = at::cat({fed, at::full_like(fed, ar->null_class())});
-  models::KvCache cache(ar->config(), fed.size(0), device, options.bf16 ? at::kBFloat16 : at::kFloat);
+  models::KvCache cache(ar->config(), fed.size(0), device,
+                        options.bf16 ? at::kBFloat16 : at::kFloat);
   for (int64_t position = 0; position < positions; ++position) {
     auto logits = position == 0 ? ar->prefill(fed, cache) : ar->decode_step(fed, cache);
     if (guided(options, position)) {

@@ -3,6 +3,8 @@
 #include <cstdio>
 
 #include "gear/core/text.h"
+#include "gear/io/image.h"
+#include "gear/io/mapped_file.h"
 
 namespace gear::train {
 namespace {
@@ -32,7 +34,9 @@ RunLog::RunLog(const RunConfig& config, const RunFolder& folder, int64_t start_s
     : config_(config),
       metrics_(folder.metrics_path(), start_step),
       start_step_(start_step),
-      last_logged_step_(start_step) {}
+      last_logged_step_(start_step) {
+  if (config.output.tensorboard) events_.emplace(folder.events(), start_step);
+}
 
 void RunLog::step(int64_t step, MetricsLog::Values values) {
   const double seconds = since_last_log_.seconds() / static_cast<double>(step - last_logged_step_);
@@ -43,11 +47,27 @@ void RunLog::step(int64_t step, MetricsLog::Values values) {
   losses_text_ = summary_of(values) + ", " + short_number(images_per_second) + " images/s";
   values.emplace_back("time/step_seconds", seconds);
   values.emplace_back("time/images_per_second", images_per_second);
-  metrics_.write(step, values);
+  write(step, values);
 }
 
-void RunLog::evaluation(int64_t step, const MetricsLog::Values& values) {
+void RunLog::evaluation(int64_t step, const MetricsLog::Values& values) { write(step, values); }
+
+void RunLog::write(int64_t step, const MetricsLog::Values& values) {
   metrics_.write(step, values);
+  if (!events_) return;
+  for (const auto& [name, value] : values) events_->scalar(name, step, value);
+}
+
+void RunLog::preview(int64_t step, const std::filesystem::path& png) {
+  if (!events_) return;
+  const auto file = io::MappedFile::open(png);
+  const io::Image image = io::decode_image(file->bytes(), png.string());
+  events_->image("preview", step, file->bytes(), image.height, image.width);
+}
+
+void RunLog::sync() {
+  metrics_.sync();
+  if (events_) events_->sync();
 }
 
 void RunLog::progress(int64_t step) {

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "gear/core/clock.h"
 #include "gear/core/progress.h"
+#include "gear/io/event_file.h"
 #include "gear/train/metrics_log.h"
 #include "gear/train/run_config.h"
 #include "gear/train/run_folder.h"
@@ -20,15 +22,19 @@ class RunLog {
   /// The metrics of a logging step, with its speed under `time/`.
   void step(int64_t step, MetricsLog::Values values);
   void evaluation(int64_t step, const MetricsLog::Values& values);
+  /// Shows the picture of a preview in TensorBoard.
+  void preview(int64_t step, const std::filesystem::path& png);
   void progress(int64_t step);
   void finish(const std::string& text) { progress_.finish(text); }
-  void sync() { metrics_.sync(); }
+  void sync();
 
  private:
+  void write(int64_t step, const MetricsLog::Values& values);
   double seconds_left(int64_t step) const;
 
   const RunConfig& config_;
   MetricsLog metrics_;
+  std::optional<io::EventFile> events_;
   ProgressLine progress_;
   int64_t start_step_;
   int64_t last_logged_step_;

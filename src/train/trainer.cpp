@@ -95,7 +95,9 @@ void Trainer::evaluate_and_preview() {
     log_->evaluation(step, hooks_.evaluate(step).host_values());
   }
   if (hooks_.preview && due(step, config_.output.preview_every)) {
-    hooks_.preview(step, folder_.samples() / (checkpoint_name(step) + ".png"));
+    const auto path = folder_.samples() / (checkpoint_name(step) + ".png");
+    hooks_.preview(step, path);
+    log_->preview(step, path);
   }
 }
 

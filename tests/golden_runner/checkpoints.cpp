@@ -125,9 +125,9 @@ void check_malformed_file(const fs::path& path, bool must_refuse, Report& report
     }
     return;
   }
-  report.expect(name + " is refused in one line that names it",
-                sentence.find(name) != std::string::npos &&
-                    sentence.find('\n') == std::string::npos);
+  report.expect(
+      name + " is refused in one line that names it",
+      sentence.find(name) != std::string::npos && sentence.find('\n') == std::string::npos);
 }
 
 double peak_memory_mib() {
@@ -156,8 +156,7 @@ Outcome check_checkpoints(const Case& golden, Report& report) {
     check_malformed_file(entry.path(), must_refuse.contains(entry.path().filename().string()),
                          report);
   }
-  report.within("MiB allocated for malformed files", peak_memory_mib() - before,
-                kAllowedGrowthMib);
+  report.within("MiB allocated for malformed files", peak_memory_mib() - before, kAllowedGrowthMib);
   return {};
 }
 

@@ -80,8 +80,8 @@ TEST(AtomicFile, FullDiskIsASentenceAndLeavesNothing) {
   std::string folder_message;
   {
     AtomicDirectory directory(folder / "step");
-    folder_message = error_of(
-        [&] { write_file_atomically(directory.path() / "a", std::string(200000, 'x')); });
+    folder_message =
+        error_of([&] { write_file_atomically(directory.path() / "a", std::string(200000, 'x')); });
   }
   const auto left = names_in(folder.path());
   ::umount(folder.path().c_str());

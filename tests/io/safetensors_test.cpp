@@ -36,8 +36,8 @@ std::string refusal(const std::string& bytes) {
 TEST(Safetensors, EveryDtypeReadsBackAsWritten) {
   const TemporaryFolder folder;
   NamedTensors written;
-  for (const auto dtype : {at::kBool, at::kByte, at::kChar, at::kShort, at::kInt, at::kLong, at::kHalf,
-                           at::kBFloat16, at::kFloat, at::kDouble}) {
+  for (const auto dtype : {at::kBool, at::kByte, at::kChar, at::kShort, at::kInt, at::kLong,
+                           at::kHalf, at::kBFloat16, at::kFloat, at::kDouble}) {
     const auto values = at::arange(5, at::kFloat).sub(2).to(dtype);
     written.emplace_back(c10::toString(dtype), values);
   }
@@ -95,9 +95,8 @@ TEST(Safetensors, TensorOutlivesTheFileObjectAndWritingToItLeavesTheFileAlone) {
 
 TEST(Safetensors, MisalignedDataOfOtherWritersIsReadAllTheSame) {
   const TemporaryFolder folder;
-  const std::string header =
-      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
-      R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})";
+  const std::string header = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                             R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})";
   std::string bytes = file_with(header, 5);
   const float value = 2.5F;
   std::memcpy(bytes.data() + bytes.size() - 4, &value, 4);
@@ -108,11 +107,11 @@ TEST(Safetensors, MisalignedDataOfOtherWritersIsReadAllTheSame) {
 TEST(Safetensors, WriterRefusesADuplicateNameAndLeavesTheOldFile) {
   const TemporaryFolder folder;
   write_bytes(folder / "x.safetensors", "old");
-  EXPECT_THAT(error_of([&] {
-                write_safetensors(folder / "x.safetensors",
-                                  {{"w", at::ones({1})}, {"w", at::ones({1})}});
-              }),
-              HasSubstr("two tensors are named w"));
+  EXPECT_THAT(
+      error_of([&] {
+        write_safetensors(folder / "x.safetensors", {{"w", at::ones({1})}, {"w", at::ones({1})}});
+      }),
+      HasSubstr("two tensors are named w"));
   EXPECT_EQ(read_bytes(folder / "x.safetensors"), "old");
 }
 
@@ -161,10 +160,14 @@ const Attack kAttacks[] = {
     {"DeepJson", file_with("{\"w\":" + std::string(100000, '['), 0), "nested deeper"},
     {"DuplicateName",
      file_with(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
-               R"("w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1),
+               R"("w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
+               1),
      "names 'w' twice"},
-    {"DuplicateField", file_with(R"({"w":{"dtype":"U8","dtype":"F32","shape":[1],)"
-                                 R"("data_offsets":[0,1]}})", 1), "names 'dtype' twice"},
+    {"DuplicateField",
+     file_with(R"({"w":{"dtype":"U8","dtype":"F32","shape":[1],)"
+               R"("data_offsets":[0,1]}})",
+               1),
+     "names 'dtype' twice"},
     {"EntryIsAString", file_with(R"({"w":"F32"})", 0), "w: expected an object"},
     {"NoShape", file_with(R"({"w":{"dtype":"U8","data_offsets":[0,1]}})", 1), "shape is missing"},
     {"NoDtype", file_with(R"({"w":{"shape":[1],"data_offsets":[0,1]}})", 1), "dtype is missing"},
@@ -185,7 +188,8 @@ const Attack kAttacks[] = {
     {"Reuse", file_with(two("[0,8]", "[0,8]"), 8), "b overlaps a"},
     {"ZeroSizeInsideAnother",
      file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
-               R"("b":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}})", 8),
+               R"("b":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}})",
+               8),
      "b overlaps a"},
     {"HoleAtTheStart", file_with(one("F32", "[1]", "[4,8]"), 8), "4 bytes before w"},
     {"HoleBetween", file_with(two("[0,8]", "[12,20]"), 20), "4 bytes before b"},

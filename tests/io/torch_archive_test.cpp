@@ -80,9 +80,9 @@ TEST_P(EitherFormat, CallsAreRefusedByNameInEverySpelling) {
   const std::string argument = "(" + text("true") + "t";
   const std::string system = global("os", "system");
   for (const std::string& call :
-       {system + argument + "R", "(" + text("true") + "ios\nsystem\n", "(" + system + text("true") + "o",
-        text("os") + text("system") + "\x93" + argument + "R", system + argument + "\x81",
-        system + argument + "}\x92"}) {
+       {system + argument + "R", "(" + text("true") + "ios\nsystem\n",
+        "(" + system + text("true") + "o", text("os") + text("system") + "\x93" + argument + "R",
+        system + argument + "\x81", system + argument + "}\x92"}) {
     EXPECT_THAT(refusal(bytes(dict({{"x", call}}))), HasSubstr("x.pt: the pickle calls os.system"));
   }
 }
@@ -130,7 +130,10 @@ TEST_P(EitherFormat, HostileNumbersAreRefusedWithASentence) {
       {"negative count", storage("0", -1), "-1 elements"},
       {"unknown storage", storage("0", 10, "QInt8Storage"), "which this reader does not know"},
       {"view", storage("0", 10, "FloatStorage", "}"), "a view of another"},
-      {"string length", "X\xff\xff\xff\x7f" "abc", "ends early"},
+      {"string length",
+       "X\xff\xff\xff\x7f"
+       "abc",
+       "ends early"},
       {"string length 64", "\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "ends early"},
       {"long length", "\x8b\xff\xff\xff\x7f", "ends early"},
       {"memo", "h\x07", "never stored"},
@@ -141,7 +144,10 @@ TEST_P(EitherFormat, HostileNumbersAreRefusedWithASentence) {
       {"protocol", "\x80\x63", "unknown protocol 99"},
       {"entries of a number", "K\x01K\x02K\x03s", "sets entries of an integer"},
       {"odd entries", "}(K\x01u", "a key without a value"},
-      {"append to a dict", "}K\x01" "a", "appends to a dictionary"},
+      {"append to a dict",
+       "}K\x01"
+       "a",
+       "appends to a dictionary"},
       {"call of a string", text("x") + ")R", "calls a string"},
   };
   for (const auto& attack : attacks) {

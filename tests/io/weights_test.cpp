@@ -66,7 +66,8 @@ TEST(LoadTensors, TokenizerComesFromTheEmaWhenItIsWanted) {
 }
 
 TEST(LoadTensors, TransformerComesFromEmaThenLiveThenModel) {
-  const std::string body = dict({{"ar", dict({{"w", number(1)}})}, {"ema", dict({{"w", number(2)}})}});
+  const std::string body =
+      dict({{"ar", dict({{"w", number(1)}})}, {"ema", dict({{"w", number(2)}})}});
   EXPECT_EQ(value_of(load(body, ar_sections()), "w"), 2.0F);
   EXPECT_EQ(value_of(load(body, ar_sections(false)), "w"), 1.0F);
 }
@@ -101,7 +102,9 @@ TEST(LoadTensors, WrapperPrefixesAreRemovedPerName) {
                                   {"submodule.d", number(4)}}),
                             {});
   EXPECT_THAT(names_of(tensors), ElementsAre("a", "b", "layers.0.c", "submodule.d"));
-  EXPECT_THAT(error_of([] { load(dict({{"module.a", number(1)}, {"a", number(2)}}), {}); }),
+  EXPECT_THAT(error_of([] {
+                load(dict({{"module.a", number(1)}, {"a", number(2)}}), {});
+              }),
               HasSubstr("are both a without the prefixes"));
 }
 
@@ -184,21 +187,23 @@ TEST(AssignWeights, ConvertsToTheModulesDtypeAndReportsTheRest) {
 
 TEST(AssignWeights, AMissingParameterIsAnErrorAndNothingIsCopied) {
   Network network;
-  EXPECT_THAT(error_of([&] { assign_weights(network, {{"weight", at::ones({2, 3})}}, "x.pt"); }),
+  EXPECT_THAT(error_of([&] {
+                assign_weights(network, {{"weight", at::ones({2, 3})}}, "x.pt");
+              }),
               HasSubstr("x.pt: lacks 1 of the model's parameters (bias)"));
   EXPECT_EQ(network.weight.sum().item<float>(), 0.0F);
-  const auto report = assign_weights(network, {{"weight", at::ones({2, 3})}}, "x.pt",
-                                     {.may_be_missing = {"bias"}});
+  const auto report =
+      assign_weights(network, {{"weight", at::ones({2, 3})}}, "x.pt", {.may_be_missing = {"bias"}});
   EXPECT_THAT(report.kept, ElementsAre("bias", "steps"));
 }
 
 TEST(AssignWeights, AnotherShapeNamesTensorFoundAndExpected) {
   Network network;
-  EXPECT_EQ(error_of([&] {
-              assign_weights(network, {{"weight", at::ones({3, 2})}, {"bias", at::ones({2})}},
-                             "x.pt");
-            }),
-            "x.pt: weight: expected [2, 3], got [3, 2]");
+  EXPECT_EQ(
+      error_of([&] {
+        assign_weights(network, {{"weight", at::ones({3, 2})}, {"bias", at::ones({2})}}, "x.pt");
+      }),
+      "x.pt: weight: expected [2, 3], got [3, 2]");
 }
 
 TEST(AssignWeights, APrefixChoosesAPartOfTheFile) {
@@ -215,14 +220,14 @@ TEST(AssignWeights, APrefixChoosesAPartOfTheFile) {
 
 TEST(AssignWeights, FloatingPointForAnIntegerBufferIsAnError) {
   Network network;
-  EXPECT_THAT(error_of([&] {
-                assign_weights(network,
-                               {{"weight", at::ones({2, 3})},
-                                {"bias", at::ones({2})},
-                                {"steps", at::ones({})}},
-                               "x.pt");
-              }),
-              HasSubstr("steps: expected Long, got Float"));
+  EXPECT_THAT(
+      error_of([&] {
+        assign_weights(
+            network,
+            {{"weight", at::ones({2, 3})}, {"bias", at::ones({2})}, {"steps", at::ones({})}},
+            "x.pt");
+      }),
+      HasSubstr("steps: expected Long, got Float"));
 }
 
 }  // namespace

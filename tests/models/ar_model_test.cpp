@@ -101,8 +101,8 @@ TEST(ArModel, FreshNetworkIsUniformOverTheCodes) {
   const auto config = small_config();
   ArModel model(config);
   const auto targets = some_ids(config, 2, config.num_tokens);
-  const auto output = model->forward(at::tensor({0, 1}, at::kLong),
-                                     model->embed_ids(targets.narrow(1, 0, 15)));
+  const auto output =
+      model->forward(at::tensor({0, 1}, at::kLong), model->embed_ids(targets.narrow(1, 0, 15)));
   const auto loss = at::cross_entropy_loss(output.logits.flatten(0, 1), targets.flatten());
   EXPECT_NEAR(loss.item<double>(), std::log(32.0), 1e-6);
 }
@@ -191,8 +191,8 @@ TEST(ArModel, SquareNumberOfTokensIsRequired) {
 
 TEST(ArPreset, HasThePublishedParameterCounts) {
   const std::vector<std::pair<std::string, int64_t>> table = {
-      {"S", 34210560},     {"B", 110888448},     {"L", 342910976},
-      {"XL", 774699520},   {"XXL", 1410972672},  {"XXXL", 3893027840},
+      {"S", 34210560},   {"B", 110888448},    {"L", 342910976},
+      {"XL", 774699520}, {"XXL", 1410972672}, {"XXXL", 3893027840},
   };
   const nn::MetaScope meta;
   for (const auto& [size, count] : table) {

@@ -58,7 +58,8 @@ TEST(Filter, TopPKeepsAtLeastOne) {
 
 TEST(Filter, TopPSeesOnlyWhatTopKLeft) {
   // Of all four, 0.4 + 0.3 = 0.7 does not pass 0.75; of the two left, 0.57 does not and 1.0 does.
-  const std::vector<float> logits = {std::log(0.4F), std::log(0.3F), std::log(0.2F), std::log(0.1F)};
+  const std::vector<float> logits = {std::log(0.4F), std::log(0.3F), std::log(0.2F),
+                                     std::log(0.1F)};
   EXPECT_EQ(kept(logits, {.top_p = 0.75}), (Flags{1, 1, 1, 0}));
   EXPECT_EQ(kept(logits, {.top_k = 2, .top_p = 0.75}), (Flags{1, 1, 0, 0}));
   EXPECT_EQ(kept(logits, {.top_k = 2, .top_p = 0.5}), (Flags{1, 0, 0, 0}));

@@ -95,7 +95,8 @@ TEST(Generate, GuidanceIntervalEndsWithConditionalLogitsAlone) {
   const SampleOptions options = {.cfg = 3.0, .cfg_interval = 2, .seed = 3};
   const auto found = generate(model, labels, options);
   const auto c = parallel_logits(model, labels, found.tokens);
-  const auto u = parallel_logits(model, at::full({2}, model->null_class(), at::kLong), found.tokens);
+  const auto u =
+      parallel_logits(model, at::full({2}, model->null_class(), at::kLong), found.tokens);
   auto expected = c.clone();
   expected.narrow(1, 0, 4).copy_((u + 3.0 * (c - u)).narrow(1, 0, 4));  // tokens 0..2 + 1
   EXPECT_LE((found.logits - expected).abs().max().item<double>(), 1e-4);
@@ -117,7 +118,7 @@ TEST(Generate, DrawsFollowTheFilteredProbabilities) {
   const auto labels = at::zeros({kDraws}, at::kLong);
   const auto found = generate(model, labels, {.top_k = 3, .seed = 5});
   const auto filtered = filter_logits(found.logits.select(1, 0).narrow(0, 0, 1), {.top_k = 3});
-  const auto expected = at::softmax(filtered, -1)[0];                          // [K]
+  const auto expected = at::softmax(filtered, -1)[0];  // [K]
   const auto share = at::bincount(found.tokens.flatten(), {}, 4).to(at::kFloat) / kDraws;
   // Four standard errors of a share of 4000 draws: 4 * sqrt(0.25 / 4000) = 0.032.
   EXPECT_LE((share - expected).abs().max().item<double>(), 0.032);
@@ -142,7 +143,8 @@ TEST(Generate, Bfloat16KeepsLogitsNearFloat32) {
   const auto found = generate(model, labels, {.cfg = 1.5, .seed = 2, .bf16 = true});
   EXPECT_EQ(found.logits.scalar_type(), at::kFloat);
   const auto c = parallel_logits(model, labels, found.tokens);
-  const auto u = parallel_logits(model, at::full({2}, model->null_class(), at::kLong), found.tokens);
+  const auto u =
+      parallel_logits(model, at::full({2}, model->null_class(), at::kLong), found.tokens);
   const auto expected = u + 1.5 * (c - u);
   // bfloat16 keeps 8 bits; a few per cent of the largest logit after two blocks and guidance.
   const double scale = expected.abs().max().item<double>();
@@ -161,7 +163,9 @@ TEST(Generate, GuidanceWithoutANullClassIsRefused) {
 
 TEST(Generate, UnknownClassNamesTheRange) {
   auto model = trained_like(small_config());
-  EXPECT_EQ(error_of([&] { generate_tokens(model, at::tensor({1, 5}, at::kLong), {}); }),
+  EXPECT_EQ(error_of([&] {
+              generate_tokens(model, at::tensor({1, 5}, at::kLong), {});
+            }),
             "sampling: class labels must be between 0 and 4, got 5");
 }
 

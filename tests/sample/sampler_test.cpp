@@ -42,10 +42,9 @@ TEST(SampleImages, BatchSizeDoesNotChangeThePictures) {
   const auto labels = at::tensor({0, 1, 2}, at::kLong);
   const SampleOptions options = {.seed = 4};
   std::vector<std::pair<int64_t, int64_t>> progress;
-  const auto by_two = sample_images(*tokenizer, ar, labels, options, 2,
-                                    [&](int64_t done, int64_t total) {
-                                      progress.emplace_back(done, total);
-                                    });
+  const auto by_two =
+      sample_images(*tokenizer, ar, labels, options, 2,
+                    [&](int64_t done, int64_t total) { progress.emplace_back(done, total); });
   ASSERT_EQ(by_two.sizes(), (std::vector<int64_t>{3, 3, 6, 6}));
   EXPECT_EQ(by_two.scalar_type(), at::kByte);
   EXPECT_THAT(progress, testing::ElementsAre(std::pair(2, 3), std::pair(3, 3)));

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "gear/core/signals.h"
+#include "gear/io/image.h"
 #include "tiny_run.h"
 
 namespace gear::train {
@@ -92,7 +93,7 @@ TEST(Trainer, WritesTheRunFolder) {
           .preview =
               [&](int64_t step, const fs::path& path) {
                 previews.push_back(step);
-                std::ofstream(path) << "png";
+                io::write_png(path, io::Image(4, 2));
               },
           .evaluate =
               [](int64_t step) {
@@ -109,6 +110,7 @@ TEST(Trainer, WritesTheRunFolder) {
   EXPECT_TRUE(fs::exists(checkpoint(root.path(), 9)));
   EXPECT_EQ(read_text(root.path() / "config.yaml"), config::dump(config));
   EXPECT_THAT(read_text(root.path() / "log.txt"), HasSubstr("saved "));
+  EXPECT_FALSE(fs::exists(root.path() / "events"));  // output.tensorboard is off
 
   std::vector<std::string> lines;  // "step key" of the first metric
   std::ifstream stream(root.path() / "metrics.jsonl");
@@ -120,6 +122,25 @@ TEST(Trainer, WritesTheRunFolder) {
   EXPECT_EQ(lines,
             (std::vector<std::string>{"2 loss_total", "4 loss_total", "4 eval/psnr", "6 loss_total",
                                       "8 loss_total", "8 eval/psnr", "9 loss_total"}));
+}
+
+TEST(Trainer, WritesScalarsAndPicturesForTensorBoard) {
+  const TemporaryFolder root;
+  RunConfig config = tiny_config(4);
+  config.output.tensorboard = true;
+  config.output.preview_every = 4;
+  const std::string png = io::encode_png(io::Image(4, 2));
+  TinyRun(config, root.path())
+      .train({.preview = [&](int64_t, const fs::path& path) { std::ofstream(path) << png; },
+              .stop = {}});
+  std::string events;
+  for (const auto& entry : fs::directory_iterator(root.path() / "events")) {
+    events += read_text(entry.path());
+  }
+  for (const char* tag : {"loss_total", "grad_norm", "time/images_per_second", "preview"}) {
+    EXPECT_THAT(events, HasSubstr(tag));
+  }
+  EXPECT_THAT(events, HasSubstr(png));
 }
 
 TEST(Trainer, AFinishedRunIsLeftAsItIs) {

@@ -20,6 +20,8 @@ class FileWriter {
   void write(const void* data, size_t bytes);
   void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
   uint64_t position() const { return position_; }  ///< bytes written so far
+  /// Replaces bytes that were written at `position` before; later writes go on at the end.
+  void overwrite(uint64_t position, std::string_view bytes);
 
   void sync();   ///< until the bytes are on the disk
   void close();  ///< reports what the file system delayed; the destructor cannot
@@ -30,8 +32,26 @@ class FileWriter {
   uint64_t position_ = 0;
 };
 
-/// Makes `path` hold what `write` writes, or leaves it as it was: the bytes go to a file beside it,
-/// are synced, and take the final name in one step. Missing parent folders are created.
+/// A file that appears under its final name complete, or not at all: the bytes go to a file beside
+/// it, and commit() syncs them and renames. Without a commit the destructor removes everything.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path final_path);  ///< creates missing parent folders
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  FileWriter& writer() { return writer_; }
+  void commit();
+
+ private:
+  std::filesystem::path final_path_;
+  std::filesystem::path partial_path_;
+  FileWriter writer_;
+  bool committed_ = false;
+};
+
+/// Makes `path` hold what `write` writes, or leaves it as it was (see AtomicFile).
 void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(FileWriter&)>& write);
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);

@@ -11,7 +11,8 @@
 namespace gear::io {
 
 /// A whole file, mapped read-only-on-disk: pages are shared with the page cache until written, and
-/// what is written stays in this process (MAP_PRIVATE). The file must not shrink while it is mapped.
+/// what is written stays in this process (MAP_PRIVATE). The file must not shrink while it is
+/// mapped.
 class MappedFile {
  public:
   /// Throws Error when `path` is missing, a folder, or cannot be read.

@@ -13,8 +13,8 @@ namespace gear::io {
 class MappedFile;
 
 /// A file of torch.save, of the zip format (PyTorch 1.6 and later) or the older stream of pickles.
-/// Nothing named in the file is imported or called: known tensor builders are understood, plain data
-/// is kept, objects of unknown classes become inert records, and a call of anything else is an
+/// Nothing named in the file is imported or called: known tensor builders are understood, plain
+/// data is kept, objects of unknown classes become inert records, and a call of anything else is an
 /// Error. Numbers in the file are checked against its bytes before memory is allocated.
 ///
 /// Tensors are CPU tensors over the mapped file (copy-on-write); views of one storage share it, as

@@ -17,8 +17,8 @@ struct RotaryGrid {
   bool zero_prefix = true;  ///< cos = sin = 0 in the prefix rows, else cos = 1, sin = 0
 };
 
-/// (cos, sin) of every position, float32 [P + L, d / 2, 2]. Row P + i is grid cell i in raster order;
-/// a prefix row of zeros turns queries and keys there into zero vectors.
+/// (cos, sin) of every position, float32 [P + L, d / 2, 2]. Row P + i is grid cell i in raster
+/// order; a prefix row of zeros turns queries and keys there into zero vectors.
 Tensor rotary_table(const RotaryGrid& grid);
 
 /// Rotates the adjacent channel pairs (2p, 2p + 1) of x in float32 and returns the type of x.

@@ -15,9 +15,9 @@ struct FilterOptions {
   double top_p = 1.0;        ///< keep up to and including the first that passes this mass; 1: off
 };
 
-/// logits [B, K] float32 -> logits / temperature [B, K] with dropped codes at -infinity. First top-k,
-/// then top-p over what is left; at least one code stays. Which of several equal codes top-p keeps is
-/// left to the sort.
+/// logits [B, K] float32 -> logits / temperature [B, K] with dropped codes at -infinity. First
+/// top-k, then top-p over what is left; at least one code stays. Which of several equal codes top-p
+/// keeps is left to the sort.
 Tensor filter_logits(const Tensor& logits, const FilterOptions& options);
 
 }  // namespace gear::sample

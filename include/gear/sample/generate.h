@@ -12,9 +12,9 @@
 
 namespace gear::sample {
 
-/// How tokens are drawn. Image i of a call has the number first_image + i; its random numbers depend
-/// on (seed, token position, image number) alone, so the same seed gives the same pictures however
-/// they are divided into batches.
+/// How tokens are drawn. Image i of a call has the number first_image + i; its random numbers
+/// depend on (seed, token position, image number) alone, so the same seed gives the same pictures
+/// however they are divided into batches.
 struct SampleOptions {
   double cfg = 1.0;           ///< guidance scale; 1 or less: none
   int64_t cfg_interval = -1;  ///< n >= 0: guide tokens 0..n + 1 only; -1: all

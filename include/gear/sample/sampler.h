@@ -13,8 +13,8 @@ namespace gear::sample {
 /// Called after every batch with the number of finished pictures.
 using SampleProgress = std::function<void(int64_t done, int64_t total)>;
 
-/// Pictures uint8 [N, 3, S, S] on the CPU for labels [N] int64, `batch_size` at a time. Take tokenizer
-/// and transformer from the same side of a checkpoint: both averaged, or neither.
+/// Pictures uint8 [N, 3, S, S] on the CPU for labels [N] int64, `batch_size` at a time. Take
+/// tokenizer and transformer from the same side of a checkpoint: both averaged, or neither.
 Tensor sample_images(models::Tokenizer& tokenizer, models::ArModel ar, const Tensor& labels,
                      const SampleOptions& options, int64_t batch_size,
                      const SampleProgress& progress = {});

@@ -28,7 +28,7 @@ struct RunFolderOptions {
   int64_t keep_checkpoints = 3;
 };
 
-/// The folder of a run: config.yaml, log.txt, metrics.jsonl, TensorBoard events, samples/ and
+/// The folder of a run: config.yaml, log.txt, metrics.jsonl, events/ (TensorBoard), samples/ and
 /// checkpoints/. While the object lives no other process can train in the same folder.
 class RunFolder {
  public:
@@ -51,6 +51,7 @@ class RunFolder {
   const std::filesystem::path& path() const { return options_.path; }
   std::filesystem::path metrics_path() const { return path() / "metrics.jsonl"; }
   std::filesystem::path samples() const { return path() / "samples"; }
+  std::filesystem::path events() const { return path() / "events"; }  // for TensorBoard
 
  private:
   void create();

@@ -12,7 +12,7 @@
 #include "gear/nn/linear.h"
 #include "gear/nn/rotary.h"
 
-// B batch, P = 1 condition prefix length, L tokens per image, n tokens given, K codes, D model width
+// B batch, P = 1 condition prefix length, L tokens per image, n tokens given, K codes, D width
 
 namespace gear::models {
 namespace {
@@ -40,8 +40,8 @@ ArModelImpl::ArModelImpl(const ArConfig& config)
     : cls_embedding(register_module(
           "cls_embedding",
           ClassEmbedding(config.num_classes + (config.class_dropout > 0.0 ? 1 : 0), config.dim))),
-      tok_embeddings(register_module("tok_embeddings",
-                                     torch::nn::Embedding(config.vocab_size, config.dim))),
+      tok_embeddings(
+          register_module("tok_embeddings", torch::nn::Embedding(config.vocab_size, config.dim))),
       layers(register_module("layers", torch::nn::ModuleList())),
       norm(register_module("norm", nn::RmsNorm(config.dim, config.norm_eps))),
       output(register_module("output", nn::linear_no_bias(config.dim, config.vocab_size))),
@@ -87,8 +87,8 @@ ArOutput ArModelImpl::forward(const Tensor& labels, const Tensor& embeddings,
               " tokens, got ", embeddings.size(1));
   TORCH_CHECK(what.tap >= (what.early_exit ? 1 : 0) && what.tap <= config_.depth,
               "ArModel: there is no block ", what.tap, " among ", config_.depth);
-  const auto condition = cls_embedding(labels);                                // [B, P, D]
-  auto h = at::cat({condition, embeddings.to(condition.scalar_type())}, 1);    // [B, P + n, D]
+  const auto condition = cls_embedding(labels);                              // [B, P, D]
+  auto h = at::cat({condition, embeddings.to(condition.scalar_type())}, 1);  // [B, P + n, D]
   h = at::dropout(h, config_.token_dropout, is_training());
   const auto rotary = rotary_rows(0, h.size(1), h.device());
   const int64_t predictions = embeddings.size(1) + 1;  // from the last condition position onward

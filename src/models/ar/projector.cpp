@@ -9,9 +9,9 @@ namespace gear::models {
 ProjectorImpl::ProjectorImpl(int64_t in_dim, int64_t hidden, const std::vector<int64_t>& out_dims)
     : projs(register_module("projs", torch::nn::ModuleList())) {
   for (const int64_t out_dim : out_dims) {
-    projs->push_back(torch::nn::Sequential(
-        torch::nn::Linear(in_dim, hidden), torch::nn::SiLU(), torch::nn::Linear(hidden, hidden),
-        torch::nn::SiLU(), torch::nn::Linear(hidden, out_dim)));
+    projs->push_back(torch::nn::Sequential(torch::nn::Linear(in_dim, hidden), torch::nn::SiLU(),
+                                           torch::nn::Linear(hidden, hidden), torch::nn::SiLU(),
+                                           torch::nn::Linear(hidden, out_dim)));
   }
 }
 

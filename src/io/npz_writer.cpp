@@ -1,13 +1,8 @@
-#include "gear/io/npz.h"
-
 #include <zlib.h>
 
-#include <cstring>
-#include <limits>
 #include <string>
 
-#include "gear/core/error.h"
-#include "gear/io/atomic.h"
+#include "gear/io/npz.h"
 
 namespace gear::io {
 namespace {
@@ -21,6 +16,7 @@ constexpr uint16_t kZip64Extra = 0x0001;
 constexpr uint16_t kVersion = 45;         // the first that knows zip64
 constexpr uint16_t kDate = (1 << 5) | 1;  // 1 January 1980: the same pictures give the same file
 constexpr uint32_t kInExtra = 0xFFFFFFFF;
+constexpr size_t kNpyHeaderBytes = 128;  // a multiple of 64, as the format asks
 const std::string kMember = "arr_0.npy";
 
 /// Little-endian fields one after the other.
@@ -43,13 +39,14 @@ class Fields {
   std::string bytes_;
 };
 
-std::string npy_header(const Tensor& pictures) {
-  std::string text = "{'descr': '|u1', 'fortran_order': False, 'shape': (" +
-                     std::to_string(pictures.size(0)) + ", " + std::to_string(pictures.size(2)) +
-                     ", " + std::to_string(pictures.size(3)) + ", 3), }";
+/// Of the same length for every number of pictures, so that it can be written last.
+std::string npy_header(int64_t num_pictures, int64_t height, int64_t width) {
   constexpr size_t kPrefix = 10;  // magic, version, length of the text
-  constexpr size_t kAlignment = 64;
-  while ((kPrefix + text.size() + 1) % kAlignment != 0) text += ' ';
+  std::string text = "{'descr': '|u1', 'fortran_order': False, 'shape': (" +
+                     std::to_string(num_pictures) + ", " + std::to_string(height) + ", " +
+                     std::to_string(width) + ", 3), }";
+  TORCH_CHECK(kPrefix + text.size() < kNpyHeaderBytes, "npy_header: the shape is too long");
+  text.resize(kNpyHeaderBytes - kPrefix - 1, ' ');
   text += '\n';
   return Fields()
       .add(std::string("\x93NUMPY\x01"))
@@ -64,25 +61,8 @@ struct Member {
   uint64_t bytes = 0;
 };
 
-/// The member's bytes, picture by picture, so that no second copy of all of them is made.
-template <class Sink>
-void for_each_block(const Tensor& pictures, Sink&& sink) {
-  const std::string header = npy_header(pictures);
-  sink(header.data(), header.size());
-  for (int64_t i = 0; i < pictures.size(0); ++i) {
-    const auto rows = pictures[i].permute({1, 2, 0}).contiguous();  // [H, W, 3]
-    sink(reinterpret_cast<const char*>(rows.data_ptr<uint8_t>()), static_cast<size_t>(rows.numel()));
-  }
-}
-
-Member measure(const Tensor& pictures) {
-  Member member;
-  for_each_block(pictures, [&](const char* data, size_t size) {
-    member.crc = static_cast<uint32_t>(
-        crc32_z(member.crc, reinterpret_cast<const unsigned char*>(data), size));
-    member.bytes += size;
-  });
-  return member;
+uint32_t crc32_of(uint32_t before, const void* data, size_t bytes) {
+  return static_cast<uint32_t>(crc32_z(before, static_cast<const unsigned char*>(data), bytes));
 }
 
 /// What local and central header share: version to name length, sizes in the zip64 field.
@@ -134,17 +114,41 @@ std::string central_directory(const Member& member, uint64_t offset_of_directory
 
 }  // namespace
 
+SamplesNpzWriter::SamplesNpzWriter(const std::filesystem::path& path, int64_t height, int64_t width)
+    : file_(path), height_(height), width_(width) {
+  file_.writer().write(local_header({}));  // both headers are completed by finish()
+  file_.writer().write(npy_header(0, height_, width_));
+}
+
+void SamplesNpzWriter::append(const Tensor& pictures) {
+  TORCH_CHECK(pictures.dim() == 4 && pictures.size(1) == 3 && pictures.size(2) == height_ &&
+                  pictures.size(3) == width_ && pictures.scalar_type() == at::kByte,
+              "SamplesNpzWriter: expected uint8 [n, 3, ", height_, ", ", width_, "]");
+  for (int64_t i = 0; i < pictures.size(0); ++i) {
+    const auto rows = pictures[i].to(at::kCPU).permute({1, 2, 0}).contiguous();  // [H, W, 3]
+    crc_ = crc32_of(crc_, rows.const_data_ptr(), rows.nbytes());
+    file_.writer().write(rows.const_data_ptr(), rows.nbytes());
+    ++num_pictures_;
+  }
+}
+
+void SamplesNpzWriter::finish() {
+  FileWriter& writer = file_.writer();
+  const std::string npy = npy_header(num_pictures_, height_, width_);
+  const auto picture_bytes = static_cast<uint64_t>(num_pictures_ * height_ * width_ * 3);
+  const uint32_t crc = static_cast<uint32_t>(crc32_combine(
+      crc32_of(0, npy.data(), npy.size()), crc_, static_cast<z_off_t>(picture_bytes)));
+  const Member member{crc, npy.size() + picture_bytes};
+  const std::string header = local_header(member);
+  writer.overwrite(0, header + npy);
+  writer.write(central_directory(member, header.size() + member.bytes));
+  file_.commit();
+}
+
 void write_samples_npz(const std::filesystem::path& path, const Tensor& pictures) {
-  TORCH_CHECK(pictures.dim() == 4 && pictures.size(1) == 3 && pictures.scalar_type() == at::kByte,
-              "write_samples_npz: expected uint8 [N, 3, H, W]");
-  const Member member = measure(pictures);
-  write_file_atomically(path, [&](FileWriter& file) {
-    const std::string header = local_header(member);
-    file.write(header.data(), header.size());
-    for_each_block(pictures, [&](const char* data, size_t size) { file.write(data, size); });
-    const std::string directory = central_directory(member, header.size() + member.bytes);
-    file.write(directory.data(), directory.size());
-  });
+  SamplesNpzWriter writer(path, pictures.size(2), pictures.size(3));
+  writer.append(pictures);
+  writer.finish();
 }
 
 }  // namespace gear::io

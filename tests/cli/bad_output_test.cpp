@@ -1,0 +1,171 @@
+// Output folders that cannot be written, disks that fill up, and checkpoints that do not fit.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include "cli/tiny_setup.h"
+
+namespace gear::cli::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+
+/// A file system of a given size in memory, mounted while the object lives.
+class SmallDisk {
+ public:
+  SmallDisk(fs::path folder, const std::string& size) : folder_(std::move(folder)) {
+    fs::create_directories(folder_);
+    mounted_ = mount("tmpfs", folder_.c_str(), "tmpfs", 0, ("size=" + size).c_str()) == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) umount2(folder_.c_str(), MNT_DETACH);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  bool mounted() const { return mounted_; }
+  void make_read_only() const {
+    ASSERT_EQ(mount("tmpfs", folder_.c_str(), "tmpfs", MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  }
+
+ private:
+  fs::path folder_;
+  bool mounted_ = false;
+};
+
+TEST(BadOutput, FileInPlaceOfTheRunFolderIsNamed) {
+  const TinySetup tiny;
+  io::write_bytes(tiny.run(), "already a file");
+  expect_user_error(tiny.train(), tiny.run().string() +
+                                      ": cannot create the folder: Not a directory; set run_dir to "
+                                      "a folder that you may write to");
+  EXPECT_EQ(io::read_bytes(tiny.run()), "already a file");
+}
+
+TEST(BadOutput, ReadOnlyFolderIsNamed) {
+  const TinySetup tiny;
+  const SmallDisk disk(tiny.root() / "disk", "1m");
+  if (!disk.mounted()) GTEST_SKIP() << "no permission to mount a file system";
+  disk.make_read_only();
+  const std::string run = (tiny.root() / "disk" / "run").string();
+  expect_user_error(tiny.train({"run_dir=" + run}),
+                    run + ": cannot create the folder: Read-only file system; set run_dir to a "
+                          "folder that you may write to");
+}
+
+TEST(BadOutput, FolderWithoutWritePermissionIsNamed) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
+  const TinySetup tiny;
+  const fs::path closed = tiny.root() / "closed";
+  fs::create_directories(closed);
+  fs::permissions(closed, fs::perms::owner_read | fs::perms::owner_exec);
+  const std::string run = (closed / "run").string();
+  expect_user_error(tiny.train({"run_dir=" + run}),
+                    run + ": cannot create the folder: Permission denied; set run_dir to a folder "
+                          "that you may write to");
+}
+
+TEST(BadOutput, FullDiskWhileSavingLeavesNothingHalfWritten) {
+  const TinySetup tiny;
+  const SmallDisk disk(tiny.root() / "disk", "200k");
+  if (!disk.mounted()) GTEST_SKIP() << "no permission to mount a file system";
+  const std::string run = (tiny.root() / "disk" / "run").string();
+  const Outcome outcome = tiny.train({"run_dir=" + run, "steps=2"});
+  EXPECT_EQ(outcome.exit_code, exit_code::kUserError);
+  EXPECT_THAT(outcome.last_error_line(),
+              MatchesRegex("error: " + run + "/checkpoints/\\.step-00000002\\.partial/[a-z_.0-9-]+: "
+                           "cannot write: No space left on device; free space there or choose "
+                           "another output folder"));
+  EXPECT_EQ(names_in(run + "/checkpoints"), std::set<std::string>());
+  EXPECT_EQ(partial_files(run), std::vector<std::string>());
+}
+
+TEST(BadOutput, FailedSaveLeavesTheEarlierCheckpointFromWhichTheRunGoesOn) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train({"steps=2"}).exit_code, exit_code::kSuccess);
+  const auto before = weight_sums(tiny.run() / "checkpoints" / "step-00000002");
+
+  constexpr rlim_t kMostBytes = 64 << 10;  // no file may grow beyond: like a full disk
+  GearProcess limited(tiny.root(), tiny.train_arguments({"steps=4"}), kMostBytes);
+  const Outcome outcome = limited.wait();
+  EXPECT_EQ(outcome.exit_code, exit_code::kUserError);
+  EXPECT_THAT(outcome.last_error_line(),
+              MatchesRegex("error: .*/checkpoints/\\.step-00000004\\.partial/[a-z_.0-9-]+: cannot "
+                           "write: File too large; raise the limit on file size \\(ulimit -f\\) or "
+                           "choose another output folder"));
+  EXPECT_EQ(partial_files(tiny.run()), std::vector<std::string>());
+  EXPECT_EQ(weight_sums(tiny.run() / "checkpoints" / "step-00000002"), before);
+
+  const Outcome again = tiny.train({"steps=4"});
+  EXPECT_EQ(again.exit_code, exit_code::kSuccess) << again.err;
+  EXPECT_THAT(again.err, HasSubstr("going on from"));
+  EXPECT_TRUE(fs::exists(tiny.run() / "checkpoints" / "step-00000004"));
+}
+
+TEST(BadCheckpoint, AnotherArchitectureNamesTheTensorAndChangesNothing) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);
+  const std::string config_before = io::read_bytes(tiny.run() / "config.yaml");
+  const fs::path checkpoint = tiny.run() / "checkpoints" / "step-00000001";
+
+  const Outcome outcome = tiny.train({"steps=2", "ar.dim=64"});
+  expect_user_error(outcome, (checkpoint / "ar.safetensors").string() +
+                                 ": cls_embedding.embedding_table.weight: expected [3, 64], got "
+                                 "[3, 32]; the checkpoint belongs to another architecture: use the "
+                                 "configuration it was made with");
+  EXPECT_THAT(outcome.err, HasSubstr("warning: the configuration differs from that of " +
+                                     checkpoint.string() + ": steps: 1, now 2; ar.dim: 32, now 64"));
+  EXPECT_EQ(io::read_bytes(tiny.run() / "config.yaml"), config_before);
+  EXPECT_EQ(names_in(tiny.run() / "checkpoints"), std::set<std::string>{"step-00000001"});
+}
+
+TEST(BadCheckpoint, DamagedOneIsNamedAndTheOneBeforeIsUsed) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train({"steps=2", "output.checkpoint_every=1"}).exit_code, exit_code::kSuccess);
+  const fs::path file = tiny.run() / "checkpoints" / "step-00000002" / "tokenizer.safetensors";
+  std::string bytes = io::read_bytes(file);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  io::write_bytes(file, bytes);
+
+  expect_user_error(tiny.gear({"inspect", file.parent_path().string()}),
+                    file.string() + ": damaged: its SHA-256 is not the one in manifest.json");
+  const Outcome outcome = tiny.train({"steps=3"});
+  EXPECT_EQ(outcome.exit_code, exit_code::kSuccess);
+  EXPECT_THAT(outcome.err,
+              HasSubstr("warning: " + file.string() + ": damaged: its SHA-256 is not the one in "
+                        "manifest.json; using step-00000001 instead"));
+}
+
+TEST(BadCheckpoint, ResumeFromNowhereSaysWhatIsExpected) {
+  const TinySetup tiny;
+  const std::string nowhere = (tiny.root() / "nowhere").string();
+  expect_user_error(tiny.train({}, {"--resume", nowhere}),
+                    "--resume " + nowhere + ": no checkpoint there; expected a checkpoint folder, a "
+                    "run folder, auto or none");
+}
+
+TEST(BadCheckpoint, RunIsNotStartedOverOnTopOfAnother) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);
+  expect_user_error(tiny.train({"steps=1"}, {"--resume", "none"}),
+                    tiny.run().string() + ": already holds a run (step-00000001); continue it with "
+                    "--resume auto, or choose another run_dir");
+}
+
+TEST(BadCheckpoint, SamplingNeedsARunWithATransformer) {
+  const TinySetup tiny;
+  const std::string out = (tiny.root() / "out").string();
+  expect_user_error(tiny.gear({"sample", tiny.data().string(), "--out", out}),
+                    tiny.data().string() + ": is neither a gear checkpoint nor a run folder with "
+                    "one; expected for example runs/NAME or runs/NAME/checkpoints/step-00001000");
+  ASSERT_EQ(tiny.train({"recipe=tokenizer", "steps=1"}).exit_code, exit_code::kSuccess);
+  expect_user_error(tiny.gear({"sample", tiny.run().string(), "--out", out}),
+                    tiny.run().string() + ": was trained by the recipe tokenizer and has no "
+                    "transformer to sample from; train the recipe gear or ar first");
+  EXPECT_FALSE(fs::exists(out));
+}
+
+}  // namespace
+}  // namespace gear::cli::testing

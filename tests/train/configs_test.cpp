@@ -1,0 +1,63 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "gear/io/atomic.h"
+#include "gear/train/run_config.h"
+
+namespace gear::train {
+namespace {
+
+TEST(Configs, EveryFileLoadsAndItsDumpLoadsBackToTheSame) {
+  int files = 0;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(GEAR_SOURCE_DIR "/configs")) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++files;
+    const auto config = config::load<RunConfig>(entry.path());
+    const std::string text = config::dump(config);
+    const auto copy = std::filesystem::path(::testing::TempDir()) / "dumped.yaml";
+    io::write_file_atomically(copy, text);
+    EXPECT_EQ(config::dump(config::load<RunConfig>(copy)), text) << entry.path();
+  }
+  EXPECT_GE(files, 20);
+}
+
+TEST(Configs, PublishedRecipesHaveThePublishedSizes) {
+  const std::string folder = GEAR_SOURCE_DIR "/configs/imagenet256/";
+  struct Expected {
+    const char* size;
+    int64_t dim, depth, heads, tap;
+  };
+  for (const Expected& expected : {Expected{"b", 768, 12, 12, 4}, Expected{"l", 1024, 24, 16, 8},
+                                   Expected{"xl", 1280, 36, 20, 12}}) {
+    const auto config =
+        config::load<RunConfig>(folder + "stage1_vq16_" + expected.size + ".yaml");
+    EXPECT_EQ(config.recipe, RecipeKind::kGear);
+    EXPECT_EQ(config.ar.dim, expected.dim);
+    EXPECT_EQ(config.ar.depth, expected.depth);
+    EXPECT_EQ(config.ar.heads, expected.heads);
+    EXPECT_EQ(config.loss.tap, expected.tap);
+    EXPECT_EQ(config.grid(), 16);
+    EXPECT_EQ(config.loss.temperature, 0.1);
+    EXPECT_EQ(config.loss.align_tokenizer, 0.5);
+    EXPECT_EQ(config.data.batch_size, 256);
+  }
+}
+
+TEST(RunConfig, ImageSizeMustFitTheTokenizer) {
+  RunConfig config;
+  config.data.image_size = 250;
+  config::Node root;
+  try {
+    config.check(config::Where(&root, ""));
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "data.image_size (default): must be divisible by the downsampling factor 16 (2 to "
+                 "the number of tokenizer.ch_mult levels but one), got 250");
+  }
+}
+
+}  // namespace
+}  // namespace gear::train
