@@ -7,6 +7,7 @@
 
 #include "data/emoji_list.h"
 #include "gear/data/image_folder.h"
+#include "gear/io/image.h"
 #include "io/temporary_folder.h"
 
 namespace gear::data {

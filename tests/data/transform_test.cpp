@@ -84,7 +84,7 @@ TEST(Resize, AFlatPictureStaysFlat) {
 }
 
 TEST(Resize, AWindowHoldsThePixelsOfTheWhole) {
-  for (const auto [width, height] : {std::pair{61, 45}, std::pair{30, 45}, std::pair{61, 20}}) {
+  for (const auto& [width, height] : {std::pair{61, 45}, std::pair{30, 45}, std::pair{61, 20}}) {
     const Image in = test_picture(width, height);
     const Image whole = resize(in, 20, 30, Filter::kBicubic);
     for (const Window window : {Window{0, 0, 20, 30}, Window{3, 7, 11, 19}, Window{19, 29, 1, 1}}) {
@@ -109,7 +109,7 @@ TEST(ShortSide, TheLongSideIsTruncated) {
 }
 
 TEST(CentreCrop, HalvesAnOddRemainderToEven) {
-  for (const auto [remainder, offset] :
+  for (const auto& [remainder, offset] :
        {std::pair{0, 0}, std::pair{1, 0}, std::pair{3, 2}, std::pair{5, 2}, std::pair{7, 4}}) {
     EXPECT_EQ(centre_crop({32 + remainder, 32}, 32).top, offset);
     EXPECT_EQ(centre_crop({32, 32 + remainder}, 32).left, offset);

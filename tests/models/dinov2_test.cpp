@@ -164,7 +164,9 @@ TEST(Dinov2Positions, AsPublishedAreSampledByTheOffsetScaleFactor) {
   const int64_t n = 37, g = 16;
   const auto expected = (at::arange(g, at::kDouble) + 0.5) * n / (g + 0.1) - 0.5;
   const auto found = inner_rows(interpolate_positions_as_published(row_numbers(n), g, false), g, 1);
-  EXPECT_LT((found - expected.slice(0, 1, g - 1)).abs().max().item<double>(), 1e-9);
+  // The kernel with a = -0.75 misses a ramp by up to 0.05; without the offset of 0.1 the last cells
+  // would lie 0.2 away.
+  EXPECT_LT((found - expected.slice(0, 1, g - 1)).abs().max().item<double>(), 0.06);
 }
 
 TEST(Dinov2, PreprocessingNormalisesByTheImageNetStatistics) {
