@@ -36,14 +36,21 @@ Tensor preview_inputs(const data::ImageFolder& images, const data::DataConfig& d
   std::vector<Tensor> pictures;
   count = std::min(count, images.size());
   for (int64_t i = 0; i < count; ++i) {
-    const auto picture = io::read_image(images.path((2 * i + 1) * images.size() / (2 * count)),
-                                        {.max_megapixels = data.max_megapixels});
+    io::Image picture;
+    try {
+      picture = io::read_image(images.path((2 * i + 1) * images.size() / (2 * count)),
+                               {.max_megapixels = data.max_megapixels});
+    } catch (const Error& error) {
+      log::warn(std::string("left out of the previews: ") + error.what());
+      continue;
+    }
     const auto scaled = data::resize_short_side(picture, data.image_size, data.val_filter);
     const auto window = data::centre_crop({scaled.height, scaled.width}, data.image_size);
     const auto planes = at::empty({3, data.image_size, data.image_size}, at::kByte);
     data::copy_planar(scaled, window, /*mirrored=*/false, planes.data_ptr<uint8_t>());
     pictures.push_back(planes);
   }
+  if (pictures.empty()) fail(images.root().string(), ": no picture for the previews can be read");
   return at::stack(pictures);
 }
 
@@ -147,10 +154,7 @@ int train_run(const TrainOptions& options) {
   if (loader.bad_images() > 0) {
     log::warn(std::to_string(loader.bad_images()) + " unreadable images were skipped (named above)");
   }
-  if (outcome == train::TrainOutcome::kFinished) return exit_code::kSuccess;
-  log::info(std::string("stopped by ") + signal_name(stop_signal()) +
-            "; run the same command again to go on");
-  return exit_code::kInterrupted;
+  return outcome == train::TrainOutcome::kFinished ? exit_code::kSuccess : exit_code::kInterrupted;
 }
 
 }  // namespace

@@ -14,9 +14,10 @@ class BadImages {
   BadImages(int64_t num_images, double max_share)
       : num_images_(num_images), max_share_(max_share) {}
 
-  /// Counts `sample` and names it in a warning, the first time. Throws Error once more than the
-  /// allowed share of the set, or all of it, is bad.
+  /// Counts `sample` and names it in a warning, the first time; then as check().
   void add(int64_t sample, const std::string& file, const std::string& reason);
+  /// Throws Error while more than the allowed share of the set, or all of it, is bad.
+  void check() const;
   bool contains(int64_t sample) const;
   int64_t count() const;
 

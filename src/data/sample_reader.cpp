@@ -45,7 +45,10 @@ SampleReader::SampleReader(std::shared_ptr<const ImageFolder> source, const Data
       bad_images_(source_->size(), config.max_bad_share) {}
 
 bool SampleReader::read(int64_t sample, const Cut& cut, uint8_t* out) {
-  if (bad_images_.contains(sample)) return false;
+  if (bad_images_.contains(sample)) {
+    bad_images_.check();  // or a set that is bad throughout would be searched for ever
+    return false;
+  }
   ImageCache::Entry scaled = cache_.find(sample);
   io::Image image;
   if (scaled == nullptr) {

@@ -1,6 +1,8 @@
 // gear_golden [DIR]: checks every golden case of a folder (default: the environment variable
 // GEAR_GOLDEN, else ../shared/golden) and prints a line per case.
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -89,6 +91,7 @@ std::filesystem::path golden_folder(int argc, char** argv) {
 }
 
 int run(int argc, char** argv) {
+  at::set_num_threads(1);  // sums split over threads would round differently on every machine
   const auto root = golden_folder(argc, argv);
   std::error_code ignored;
   if (!std::filesystem::is_directory(root, ignored)) {

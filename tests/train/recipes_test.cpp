@@ -140,6 +140,7 @@ TEST(GearRecipe, MicroBatchesAddUpToTheWholeBatch) {
   ASSERT_EQ(metrics_one.size(), metrics_two.size());
   for (size_t i = 0; i < metrics_one.size(); ++i) {
     EXPECT_EQ(metrics_one[i].first, metrics_two[i].first);
+    if (metrics_one[i].first == "avg_entropy") continue;  // of the mean distribution: not a mean
     EXPECT_NEAR(metrics_one[i].second, metrics_two[i].second,
                 1e-4 * std::abs(metrics_one[i].second) + 1e-5)
         << metrics_one[i].first;
@@ -160,7 +161,7 @@ TEST(GearRecipe, ANanIsNamedBeforeAnyWeightChanges) {
     recipe->step({&batch, 1}, {.step = 0});
     FAIL() << "no error";
   } catch (const NonFiniteError& error) {
-    EXPECT_NE(std::string(error.what()).find("ar_total"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("vq_total"), std::string::npos) << error.what();
   }
   const auto after = copies(*recipe);
   for (const auto& [name, value] : before) {
