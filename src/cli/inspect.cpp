@@ -125,7 +125,11 @@ void print_metrics(const fs::path& path) {
   }
   print_line("last metrics");
   for (const auto& [name, value] : metrics->items()) {
-    std::printf("  %-40s %s\n", name.c_str(), value.dump().c_str());
+    if (value.is_number_float()) {
+      std::printf("  %-40s %.6g\n", name.c_str(), value.get<double>());
+    } else {
+      std::printf("  %-40s %s\n", name.c_str(), value.dump().c_str());
+    }
   }
 }
 

@@ -221,7 +221,10 @@ TorchArchive::TorchArchive(const std::filesystem::path& path)
 }
 
 bool TorchArchive::recognises(const MappedFile& file) {
-  return file.bytes().starts_with(kZipStart) || (file.size() > 1 && file.data()[0] == kPickleStart);
+  const std::string_view bytes = file.bytes();
+  // A safetensors file begins with the length of its header, whose first byte may be a pickle's.
+  if (bytes.size() > 8 && bytes[8] == '{') return false;
+  return bytes.starts_with(kZipStart) || (bytes.size() > 1 && bytes[0] == kPickleStart);
 }
 
 std::vector<std::pair<std::string, at::Tensor>> collect_tensors(const PickleValue& root) {

@@ -43,7 +43,7 @@ TEST(Inspect, MatchListsTypeAndShapeOfTheTensorsAskedFor) {
   const Outcome outcome = tiny.gear({"inspect", path, "--match", "blocks.1"});
   EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
   EXPECT_THAT(outcome.out,
-              HasSubstr(path + ": safetensors, 4 tensors, 4,728 values (F32, BF16), 18.5 KiB\n"));
+              HasSubstr(path + ": safetensors, 4 tensors, 4,728 values (F32, BF16), 18.4 KiB\n"));
   EXPECT_THAT(outcome.out,
               HasSubstr("DINOv2 vision transformer: dim 8, depth 2, patches of 14 pixels"));
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("blocks.1.norm1.weight +BF16 +\\[8\\]\n"));
