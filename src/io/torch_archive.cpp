@@ -221,10 +221,9 @@ TorchArchive::TorchArchive(const std::filesystem::path& path)
 }
 
 bool TorchArchive::recognises(const MappedFile& file) {
-  const std::string_view bytes = file.bytes();
-  // A safetensors file begins with the length of its header, whose first byte may be a pickle's.
-  if (bytes.size() > 8 && bytes[8] == '{') return false;
-  return bytes.starts_with(kZipStart) || (bytes.size() > 1 && bytes[0] == kPickleStart);
+  // safetensors begins with a length, whose bytes may look like either format; '{' follows it.
+  if (file.size() > 8 && file.data()[8] == '{') return false;
+  return file.bytes().starts_with(kZipStart) || (file.size() > 1 && file.data()[0] == kPickleStart);
 }
 
 std::vector<std::pair<std::string, at::Tensor>> collect_tensors(const PickleValue& root) {
