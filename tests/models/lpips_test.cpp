@@ -155,6 +155,7 @@ TEST(LpipsWeights, AreReadFromTheTwoPublishedFiles) {
   }
   const auto files = write_published_files(original);
   const auto loaded = make_lpips(files.vgg, files.linear);
+  std::filesystem::remove(files.vgg);  // 56 MiB
   const auto found = loaded->named_parameters();
   for (const auto& item : original->named_parameters()) {
     EXPECT_TRUE(found[item.key()].equal(item.value())) << item.key();
