@@ -15,13 +15,14 @@ build_jobs() {
 # Cached objects serve every checkout and build folder: paths below the repository count as relative.
 export CCACHE_BASEDIR="$GEAR_ROOT" CCACHE_NOHASHDIR=1
 
-# build_preset PRESET
+# build_preset PRESET [TARGET...]: everything, or only the targets.
 build_preset() {
   local preset=$1
+  shift
   if [[ ! -f build/$preset/build.ninja || CMakePresets.json -nt build/$preset/build.ninja ]]; then
     cmake --preset "$preset"
   fi
-  cmake --build --preset "$preset" --parallel "$(build_jobs)"
+  cmake --build --preset "$preset" --parallel "$(build_jobs)" ${1:+--target "$@"}
 }
 
 # test_preset PRESET [CTEST ARGUMENTS]
