@@ -3,9 +3,12 @@
 #include <ATen/Parallel.h>
 
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "gear/core/text.h"
+#include "gear/data/data_split.h"
+#include "gear/data/loader.h"
 #include "gear/io/weights.h"
 #include "gear/train/checkpoint.h"
 
@@ -22,17 +25,81 @@ std::string first_group(const train::Checkpoint& checkpoint,
        join(checkpoint.groups()));
 }
 
+/// Fails when `key` names something that is not there.
+void expect_there(const char* key, const std::string& path, const char* advice) {
+  if (path.empty() || std::filesystem::exists(path)) return;
+  fail(key, ": ", path, ": no such file or folder; ", advice);
+}
+
+/// The weights of the frozen networks that the recipe uses, and the held-out pictures.
+void expect_inputs(const train::RunConfig& config) {
+  constexpr const char* kAdvice =
+      "\"Pretrained weights\" in README.md tells where to get it, or leave the key empty for "
+      "random weights";
+  expect_there("data.val_path", config.data.val_path,
+               "expected a folder with one sub-folder of held-out pictures per class, or nothing");
+  if (config.recipe != train::RecipeKind::kTokenizer && config.loss.repa) {
+    expect_there("teacher.weights", config.teacher.weights, kAdvice);
+  }
+  if (config.recipe != train::RecipeKind::kAr && config.loss.perceptual > 0.0) {
+    expect_there("loss.lpips_vgg_weights", config.loss.lpips_vgg_weights, kAdvice);
+    expect_there("loss.lpips_linear_weights", config.loss.lpips_linear_weights, kAdvice);
+  }
+}
+
+/// The earlier stages from which the networks of the recipe start.
+void expect_initial_weights(const train::RunConfig& config) {
+  constexpr const char* kAdvice =
+      "expected a run folder or checkpoint of an earlier stage, or a weight file";
+  const auto& init = config.init;
+  expect_there("init.from", init.from, kAdvice);
+  expect_there("init.tokenizer", init.tokenizer, kAdvice);
+  if (config.recipe != train::RecipeKind::kAr && config.loss.gan > 0.0) {
+    expect_there("init.discriminator", init.discriminator, kAdvice);
+  }
+  if (config.recipe == train::RecipeKind::kTokenizer) return;
+  expect_there("init.ar", init.ar, kAdvice);
+  if (config.loss.repa) expect_there("init.projector", init.projector, kAdvice);
+}
+
+/// data.path may name the folder above train/ and val/.
+void take_split(data::DataConfig& config) {
+  const auto split = data::split_folder(config.path);
+  config.path = split.train.string();
+  if (config.val_path.empty()) config.val_path = split.held_out.string();
+}
+
+train::Precision resolved_precision(const train::RunConfig& config) {
+  if (config.precision != train::Precision::kAuto) return config.precision;
+  return has_bf16_units(resolve_device(config.device)) ? train::Precision::kBf16
+                                                       : train::Precision::kFp32;
+}
+
+bool starts_anew(const train::RunConfig& config, const train::Resume& resume) {
+  if (resume.mode != train::Resume::Mode::kAuto) return resume.mode == train::Resume::Mode::kNone;
+  const std::filesystem::path run_dir = config.run_dir;
+  return train::CheckpointStore(run_dir / "checkpoints", /*keep=*/1).list().empty();
+}
+
 }  // namespace
 
-ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::string>& overrides) {
-  ResolvedRun run{.config = config::load<train::RunConfig>(config_path, overrides), .images = nullptr};
+ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::string>& overrides,
+                        const train::Resume& resume) {
+  ResolvedRun run{.config = config::load<train::RunConfig>(config_path, overrides),
+                  .images = nullptr};
+  take_split(run.config.data);
+  if (run.config.data.val_path.empty()) run.config.output.eval_every = 0;  // nothing to measure on
+  run.config.precision = resolved_precision(run.config);
+  expect_inputs(run.config);
+  if (starts_anew(run.config, resume)) expect_initial_weights(run.config);
   run.images = std::make_shared<data::ImageFolder>(run.config.data.path);
   const auto classes = static_cast<int64_t>(run.images->classes().size());
   if (run.config.data.num_classes == 0) run.config.data.num_classes = classes;
   if (classes > run.config.data.num_classes) {
-    fail("data.num_classes: is ", run.config.data.num_classes, ", but ", run.config.data.path, " has ",
-         classes, " class folders; raise it, or set it to 0 to take what is there");
+    fail("data.num_classes: is ", run.config.data.num_classes, ", but ", run.config.data.path,
+         " has ", classes, " class folders; raise it, or set it to 0 to take what is there");
   }
+  data::expect_full_batch(*run.images, run.config.data);
   return run;
 }
 
@@ -41,11 +108,14 @@ void use_threads(int64_t threads) {
   at::set_num_threads(static_cast<int>(threads > 0 ? threads : cores));
 }
 
-LoadedPair load_pair(const std::string& path, bool ema, bool need_transformer) {
+LoadedPair load_pair(const std::string& path, const PairOptions& options) {
+  const auto device = resolve_device(options.device);
+  const bool ema = options.ema;
   if (!std::filesystem::exists(path)) fail(path, ": no such run folder or checkpoint");
   const auto checkpoint = train::find_checkpoint(path);
   if (!checkpoint) {
-    fail(path, ": is neither a gear checkpoint nor a run folder with one; expected for example "
+    fail(path,
+         ": is neither a gear checkpoint nor a run folder with one; expected for example "
          "runs/NAME or runs/NAME/checkpoints/step-00001000");
   }
   LoadedPair pair;
@@ -56,6 +126,7 @@ LoadedPair load_pair(const std::string& path, bool ema, bool need_transformer) {
     const std::string group = first_group(*checkpoint, groups);
     const auto file = checkpoint->group_path(group);
     io::assign_weights(module, io::load_tensors(file), file.string());
+    module.to(device);
     module.eval();
     for (auto& parameter : module.parameters()) parameter.requires_grad_(false);
   };
@@ -67,11 +138,20 @@ LoadedPair load_pair(const std::string& path, bool ema, bool need_transformer) {
   if (pair.config.recipe != train::RecipeKind::kTokenizer) {
     pair.networks.ar = models::ArModel(pair.config.resolved_ar());
     load(*pair.networks.ar, {ema ? std::string("ar_ema") : std::string("ar")});
-  } else if (need_transformer) {
-    fail(path, ": was trained by the recipe tokenizer and has no transformer to sample from; train "
+  } else if (options.need_transformer) {
+    fail(path,
+         ": was trained by the recipe tokenizer and has no transformer to sample from; train "
          "the recipe gear or ar first");
   }
   return pair;
+}
+
+void add_device_option(CLI::App& command, DeviceChoice& device) {
+  const std::map<std::string, DeviceChoice> choices = {
+      {"auto", DeviceChoice::kAuto}, {"cpu", DeviceChoice::kCpu}, {"cuda", DeviceChoice::kCuda}};
+  command.add_option("--device", device, "auto (a GPU where CUDA finds one), cpu or cuda")
+      ->transform(CLI::CheckedTransformer(choices))
+      ->option_text("auto|cpu|cuda");
 }
 
 }  // namespace gear::cli

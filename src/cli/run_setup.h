@@ -1,23 +1,30 @@
 #pragma once
 
+#include <CLI/App.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "gear/core/device.h"
 #include "gear/data/image_folder.h"
 #include "gear/models/ar/ar_model.h"
 #include "gear/models/tokenizers/tokenizer.h"
 #include "gear/train/recipe.h"
 #include "gear/train/run_config.h"
+#include "gear/train/run_folder.h"
 
 namespace gear::cli {
 
-/// The configuration of a file with overrides, its data set opened and its class count filled in.
+/// The configuration of a file with overrides, its data set opened, and filled in what depends on
+/// this machine and the data: class count, held-out folder, precision.
+/// Every file and folder that the run will read is known to be there; those of `init` only when the
+/// run starts anew. Nothing is written.
 struct ResolvedRun {
   train::RunConfig config;
   std::shared_ptr<const data::ImageFolder> images;
 };
-ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::string>& overrides);
+ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::string>& overrides,
+                        const train::Resume& resume);
 
 /// LibTorch's threads: as configured, or one per core.
 void use_threads(int64_t threads);
@@ -29,6 +36,14 @@ struct LoadedPair {
   train::SamplingPair networks;
   int64_t step = 0;
 };
-LoadedPair load_pair(const std::string& path, bool ema, bool need_transformer);
+struct PairOptions {
+  bool ema = true;
+  bool need_transformer = false;
+  DeviceChoice device = DeviceChoice::kAuto;
+};
+LoadedPair load_pair(const std::string& path, const PairOptions& options);
+
+/// --device auto|cpu|cuda
+void add_device_option(CLI::App& command, DeviceChoice& device);
 
 }  // namespace gear::cli

@@ -8,13 +8,7 @@ namespace gear::config::detail {
 namespace {
 
 [[noreturn]] void fail_type(const Node& node, const std::string& at, const char* expected) {
-  switch (node.kind) {
-    case Node::Kind::kMap: fail(at, "expected ", expected, ", got keys below it");
-    case Node::Kind::kList: fail(at, "expected ", expected, ", got a list");
-    case Node::Kind::kNull: fail(at, "expected ", expected, ", got nothing");
-    case Node::Kind::kScalar: break;
-  }
-  fail(at, "expected ", expected, ", got ", node.scalar);
+  fail(at, "expected ", expected, ", got ", describe(node));
 }
 
 template <class T>
@@ -69,8 +63,7 @@ std::string format(double value) {
 std::string format(const std::string& value) {
   const std::string harmless =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+";
-  if (!value.empty() && value.find_first_not_of(harmless) == std::string::npos &&
-      value[0] != '-') {
+  if (!value.empty() && value.find_first_not_of(harmless) == std::string::npos && value[0] != '-') {
     return value;
   }
   std::string quoted = "\"";

@@ -1,10 +1,7 @@
 #include "gear/config/rules.h"
 
-#include <algorithm>
 #include <cmath>
 #include <sstream>
-
-#include "gear/core/text.h"
 
 namespace gear::config {
 namespace {
@@ -44,16 +41,6 @@ NumberRule multiple_of(int64_t factor) {
                        : "must be a multiple of " + std::to_string(factor);
           },
           "multiple of " + std::to_string(factor)};
-}
-
-TextRule one_of(std::vector<std::string> choices) {
-  const std::string list = join(choices);
-  return {[choices = std::move(choices), list](const std::string& value) -> std::string {
-            if (std::find(choices.begin(), choices.end(), value) != choices.end()) return "";
-            const std::string near = nearest_name(value, choices);
-            return "must be one of " + list + (near.empty() ? "" : "; did you mean " + near + "?");
-          },
-          list};
 }
 
 TextRule not_empty() {

@@ -15,9 +15,16 @@ std::string origin_of(const YAML::Node& yaml, const std::string& source, bool wi
   return source + ":" + std::to_string(yaml.Mark().line + 1);
 }
 
-Node convert(const YAML::Node& yaml, const std::string& source, bool with_line) {
+/// `depth` levels stand above `yaml`. YAML lets a value contain itself through an alias; the limit
+/// ends that.
+Node convert(const YAML::Node& yaml, const std::string& source, bool with_line, int depth = 0) {
+  constexpr int kMostLevels = 32;
   Node node;
   node.origin = origin_of(yaml, source, with_line);
+  if (depth > kMostLevels) {
+    fail(node.origin, ": nests more than ", kMostLevels,
+         " levels deep; does an alias (*name) stand inside its own anchor (&name)?");
+  }
   switch (yaml.Type()) {
     case YAML::NodeType::Scalar:
       node.kind = Node::Kind::kScalar;
@@ -25,7 +32,9 @@ Node convert(const YAML::Node& yaml, const std::string& source, bool with_line) 
       break;
     case YAML::NodeType::Sequence:
       node.kind = Node::Kind::kList;
-      for (const auto& item : yaml) node.list.push_back(convert(item, source, with_line));
+      for (const auto& item : yaml) {
+        node.list.push_back(convert(item, source, with_line, depth + 1));
+      }
       break;
     case YAML::NodeType::Map:
       node.kind = Node::Kind::kMap;
@@ -34,7 +43,7 @@ Node convert(const YAML::Node& yaml, const std::string& source, bool with_line) 
         if (node.find(key) != nullptr) {
           fail(origin_of(item.first, source, with_line), ": ", key, ": this key is given twice");
         }
-        Node child = convert(item.second, source, with_line);
+        Node child = convert(item.second, source, with_line, depth + 1);
         child.origin = origin_of(item.first, source, with_line);
         node.map.emplace_back(key, std::move(child));
       }
@@ -46,6 +55,7 @@ Node convert(const YAML::Node& yaml, const std::string& source, bool with_line) 
 }
 
 void merge(Node& base, Node&& top) {
+  if (base.kind == Node::Kind::kMap && top.kind == Node::Kind::kNull) return;
   if (base.kind != Node::Kind::kMap || top.kind != Node::Kind::kMap) {
     base = std::move(top);
     return;
@@ -58,6 +68,20 @@ void merge(Node& base, Node&& top) {
     }
   }
   base.origin = top.origin;
+}
+
+/// The files named by the value of `extends`, in its order.
+std::vector<std::string> names_of_bases(const Node& extends) {
+  std::vector<std::string> names;
+  const bool is_list = extends.kind == Node::Kind::kList;
+  for (const Node& item : is_list ? extends.list : std::vector<Node>{extends}) {
+    if (item.kind != Node::Kind::kScalar) {
+      fail(extends.origin, ": extends: expected the path of a file or a list of paths, got ",
+           is_list ? "a list with " : "", describe(item), is_list ? " in it" : "");
+    }
+    names.push_back(item.scalar);
+  }
+  return names;
 }
 
 Node load_with_bases(const std::filesystem::path& path, std::set<std::string>& open_files) {
@@ -81,15 +105,12 @@ Node load_with_bases(const std::filesystem::path& path, std::set<std::string>& o
 
   Node merged;
   merged.kind = Node::Kind::kMap;
-  const auto extends =
-      std::find_if(top.map.begin(), top.map.end(), [](auto& item) { return item.first == "extends"; });
+  const auto extends = std::find_if(top.map.begin(), top.map.end(),
+                                    [](auto& item) { return item.first == "extends"; });
   if (extends != top.map.end()) {
-    std::vector<Node> bases = extends->second.list;
-    if (extends->second.kind == Node::Kind::kScalar) bases = {extends->second};
-    for (const Node& base : bases) {
-      const auto base_path = path.parent_path() / base.scalar;
+    for (const std::string& name : names_of_bases(extends->second)) {
       with_context(extends->second.origin + ": extends",
-                   [&] { merge(merged, load_with_bases(base_path, open_files)); });
+                   [&] { merge(merged, load_with_bases(path.parent_path() / name, open_files)); });
     }
     top.map.erase(extends);
   }
@@ -120,6 +141,20 @@ const Node* Node::find(const std::string& key) const {
 
 Node* Node::find(const std::string& key) {
   return const_cast<Node*>(static_cast<const Node*>(this)->find(key));
+}
+
+std::string describe(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::kMap:
+      return "keys below it";
+    case Node::Kind::kList:
+      return "a list";
+    case Node::Kind::kNull:
+      return "nothing";
+    case Node::Kind::kScalar:
+      break;
+  }
+  return node.scalar.empty() ? "nothing" : node.scalar;
 }
 
 Node load_tree(const std::filesystem::path& path) {

@@ -11,7 +11,7 @@ double scheduled_lr(const OptimizerConfig& config, double base_lr, int64_t updat
   if (updates_done < config.warmup_steps) {
     return base_lr * static_cast<double>(updates_done) / static_cast<double>(config.warmup_steps);
   }
-  if (config.schedule != "cosine") return base_lr;
+  if (config.schedule == Schedule::kConstant) return base_lr;
   const auto horizon = static_cast<double>(std::max<int64_t>(1, total_steps - config.warmup_steps));
   const double progress =
       std::min(1.0, static_cast<double>(updates_done - config.warmup_steps) / horizon);

@@ -31,7 +31,8 @@
 /// other such structs.
 namespace gear::config {
 
-/// Specialise for an enum to make it a field type: the names in the order of the enumerators 0, 1, ...
+/// Specialise for an enum to make it a field type: the names in the order of the enumerators 0, 1,
+/// ...
 ///   template <> struct EnumNames<Readout> {
 ///     static constexpr std::array<const char*, 2> value = {"soft", "ste"}; };
 template <class Enum>
@@ -57,7 +58,7 @@ struct IsVector<std::vector<T>> : std::true_type {};
 
 template <class T>
 concept Value = std::same_as<T, bool> || std::same_as<T, int64_t> || std::same_as<T, double> ||
-                std::same_as<T, std::string> || std::is_enum_v<T>;
+    std::same_as<T, std::string> || std::is_enum_v<T>;
 
 bool parse(const Node& node, const std::string& at, bool);
 int64_t parse(const Node& node, const std::string& at, int64_t);
@@ -65,8 +66,7 @@ double parse(const Node& node, const std::string& at, double);
 std::string parse(const Node& node, const std::string& at, const std::string&);
 
 template <class T>
-  requires std::is_enum_v<T>
-T parse(const Node& node, const std::string& at, T) {
+requires std::is_enum_v<T> T parse(const Node& node, const std::string& at, T) {
   const std::string text = parse(node, at, std::string{});
   const auto& names = EnumNames<T>::value;
   std::vector<std::string> list;
@@ -85,8 +85,7 @@ std::string format(double value);
 std::string format(const std::string& value);
 
 template <class T>
-  requires std::is_enum_v<T>
-std::string format(T value) {
+requires std::is_enum_v<T> std::string format(T value) {
   return EnumNames<T>::value[static_cast<size_t>(value)];
 }
 
@@ -119,7 +118,45 @@ void expect_list(const Node& node, const std::string& at);
 
 }  // namespace detail
 
-/// Fills a struct from a tree; fails on unknown keys, wrong types and broken rules.
+/// Fails on the first key of a tree that the struct does not have. It runs before any value is
+/// looked at: a mistyped key must not be told as a missing value of the key that was meant.
+class KeyChecker {
+ public:
+  KeyChecker(const Node& root, const Node& node, std::string prefix)
+      : root_(root), node_(node), prefix_(std::move(prefix)) {}
+
+  template <class T, class... Rules>
+  void operator()(const char* name, T& field, const char* /*help*/, const Rules&... /*rules*/) {
+    known_.emplace_back(name);
+    if constexpr (!detail::Value<T> && !detail::IsVector<T>::value) {
+      const Node* child = node_.find(name);
+      if (child != nullptr) check_struct(root_, *child, prefix_ + name + ".", field);
+    }
+  }
+
+  template <class T>
+  static void check_struct(const Node& root, const Node& node, const std::string& prefix,
+                           T& value) {
+    KeyChecker checker(root, node, prefix);
+    value.fields(checker);
+    for (const auto& [key, child] : node.map) checker.expect_known(key);
+  }
+
+ private:
+  void expect_known(const std::string& key) const {
+    for (const std::string& name : known_) {
+      if (name == key) return;
+    }
+    detail::fail_unknown_key(place(root_, prefix_ + key), key, known_);
+  }
+
+  const Node& root_;
+  const Node& node_;
+  std::string prefix_;
+  std::vector<std::string> known_;
+};
+
+/// Fills a struct from a tree; fails on wrong types and broken rules.
 class Reader {
  public:
   Reader(const Node& root, const Node* node, std::string prefix)
@@ -127,7 +164,6 @@ class Reader {
 
   template <class T, class... Rules>
   void operator()(const char* name, T& field, const char* /*help*/, const Rules&... rules) {
-    known_.emplace_back(name);
     const Node* child = node_ == nullptr ? nullptr : node_->find(name);
     if constexpr (detail::Value<T> || detail::IsVector<T>::value) {
       const std::string at = place(root_, prefix_ + name);
@@ -139,15 +175,13 @@ class Reader {
     }
   }
 
-  /// Reads every field of `value`, rejects keys it does not know, then runs its own `check`.
+  /// Reads every field of `value`, then runs its own `check`.
   template <class T>
   static void read_struct(const Node& root, const Node* node, const std::string& prefix, T& value) {
     Reader reader(root, node, prefix);
     value.fields(reader);
-    if (node != nullptr) {
-      for (const auto& [key, child] : node->map) reader.expect_known(key);
-    }
-    if constexpr (requires { value.check(Where(&root, prefix)); }) value.check(Where(&root, prefix));
+    if constexpr (requires { value.check(Where(&root, prefix)); })
+      value.check(Where(&root, prefix));
   }
 
  private:
@@ -165,17 +199,9 @@ class Reader {
     }
   }
 
-  void expect_known(const std::string& key) const {
-    for (const std::string& name : known_) {
-      if (name == key) return;
-    }
-    detail::fail_unknown_key(place(root_, prefix_ + key), key, known_);
-  }
-
   const Node& root_;
   const Node* node_;
   std::string prefix_;
-  std::vector<std::string> known_;
 };
 
 /// Writes a struct as YAML, each key under its help text.
@@ -218,6 +244,7 @@ class Dumper {
 template <class T>
 T read(const Node& root) {
   T value;
+  KeyChecker::check_struct(root, root, "", value);
   Reader::read_struct(root, &root, "", value);
   return value;
 }

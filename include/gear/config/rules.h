@@ -1,8 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
-#include <vector>
 
 namespace gear::config {
 
@@ -20,7 +20,6 @@ NumberRule at_least(double low);
 NumberRule greater_than(double low);
 NumberRule in_range(double low, double high);  ///< both ends included
 NumberRule multiple_of(int64_t factor);
-TextRule one_of(std::vector<std::string> choices);
 TextRule not_empty();
 
 }  // namespace gear::config

@@ -22,8 +22,12 @@ struct Node {
   Node* find(const std::string& key);
 };
 
-/// Reads a YAML file. `extends: other.yaml` (a path relative to the file, or a list of them) is read
-/// first and then overridden key by key. Throws Error with file and line.
+/// What a message calls a value: "keys below it", "a list", "nothing", or the value itself.
+std::string describe(const Node& node);
+
+/// Reads a YAML file. `extends: other.yaml` (a path relative to the file, or a list of them) is
+/// read first and then overridden key by key; a section without any key leaves what it extends as
+/// it is. Throws Error with file and line.
 Node load_tree(const std::filesystem::path& path);
 
 /// Applies "a.b.c=value" (value is YAML, so lists are [1, 2]) on top of the tree.

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <string>
 
 #include "gear/config/config.h"
 
 namespace gear::train {
+
+enum class Schedule { kConstant, kCosine };
+enum class OnNonfinite { kStop, kSkip };
 
 /// AdamW, one learning rate for each of the three optimizers. Spec 03 section 6.
 struct OptimizerConfig {
@@ -17,12 +20,12 @@ struct OptimizerConfig {
   double eps = 1e-8;
   double weight_decay = 0.0;
   double max_grad_norm = 1.0;
-  std::string schedule = "constant";
+  Schedule schedule = Schedule::kConstant;
   int64_t warmup_steps = 1;
   double lr_min = 0.0;
   double ema_decay = 0.9999;
   int64_t accumulation = 1;
-  std::string on_nonfinite = "stop";
+  OnNonfinite on_nonfinite = OnNonfinite::kStop;
 
   template <class Visitor>
   void fields(Visitor& v) {
@@ -37,16 +40,16 @@ struct OptimizerConfig {
     v("max_grad_norm", max_grad_norm,
       "Global L2 norm to which the gradients of each optimizer are clipped.",
       config::greater_than(0));
-    v("schedule", schedule, "Learning rate after the warm-up.",
-      config::one_of({"constant", "cosine"}));
+    v("schedule", schedule, "Learning rate after the warm-up.");
     v("warmup_steps", warmup_steps,
-      "Linear warm-up; the first update then has learning rate 0. 0: none.", config::at_least(0));
+      "Linear warm-up; the first update then has learning rate 0. 0: none, which is what the "
+      "published recipe ar (stage 2) has.",
+      config::in_range(0, 1e9));
     v("lr_min", lr_min, "Final learning rate of the cosine schedule.", config::at_least(0));
     v("ema_decay", ema_decay, "Decay of the averaged weights.", config::in_range(0, 1));
-    v("accumulation", accumulation, "Micro-batches per optimizer step.", config::at_least(1));
+    v("accumulation", accumulation, "Micro-batches per optimizer step.", config::in_range(1, 1e6));
     v("on_nonfinite", on_nonfinite,
-      "A NaN or infinite loss or gradient: stop the run, or skip the step (at most 10 in a row).",
-      config::one_of({"stop", "skip"}));
+      "A NaN or infinite loss or gradient: stop the run, or skip the step (at most 10 in a row).");
   }
   void check(const config::Where& at) const {
     if (beta1 >= 1.0) fail(at("beta1"), "must be below 1, got ", beta1);
@@ -55,3 +58,12 @@ struct OptimizerConfig {
 };
 
 }  // namespace gear::train
+
+template <>
+struct gear::config::EnumNames<gear::train::Schedule> {
+  static constexpr std::array<const char*, 2> value = {"constant", "cosine"};
+};
+template <>
+struct gear::config::EnumNames<gear::train::OnNonfinite> {
+  static constexpr std::array<const char*, 2> value = {"stop", "skip"};
+};

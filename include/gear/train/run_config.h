@@ -5,6 +5,7 @@
 #include <string>
 
 #include "gear/config/config.h"
+#include "gear/core/device.h"
 #include "gear/data/data_config.h"
 #include "gear/losses/alignment.h"
 #include "gear/losses/reconstruction.h"
@@ -18,7 +19,7 @@ namespace gear::train {
 
 enum class RecipeKind { kTokenizer, kGear, kAr };
 enum class Readout { kSoft, kSte };
-enum class Precision { kFp32, kBf16 };
+enum class Precision { kFp32, kBf16, kAuto };
 
 /// Weights and switches of every loss. Spec 03.
 struct LossConfig {
@@ -28,6 +29,7 @@ struct LossConfig {
   std::string lpips_vgg_weights;
   std::string lpips_linear_weights;
   double gan = 0.1;
+  double gan_factor = 1.0;
   int64_t gan_start = 0;
   double lecam = 0.0;
   double lecam_decay = 0.999;
@@ -53,8 +55,12 @@ struct LossConfig {
       "Path of the LPIPS linear weights vgg.pth (v0.1); empty: random, announced at start.");
     v("gan", gan, "Weight of -mean D(reconstruction); 0 leaves the discriminator out.",
       config::at_least(0));
-    v("gan_start", gan_start, "First step at which the adversarial terms count.",
+    v("gan_factor", gan_factor,
+      "Factor of both adversarial losses, the tokenizer's (beside gan) and the discriminator's "
+      "own.",
       config::at_least(0));
+    v("gan_start", gan_start, "First step at which the adversarial terms count.",
+      config::in_range(0, 1e9));
     v("lecam", lecam, "Weight of the LeCam regulariser of the discriminator.", config::at_least(0));
     v("lecam_decay", lecam_decay, "Decay of the logit averages of LeCam.", config::in_range(0, 1));
     v("quantizer", quantizer, "Weight of codebook + commitment + entropy losses.",
@@ -67,8 +73,9 @@ struct LossConfig {
     v("readout", readout,
       "Read-out of the alignment path: soft (GEAR) or ste (straight-through, known to collapse).");
     v("temperature", temperature, "tau of the soft assignment.", config::greater_than(0));
-    v("tap", tap, "Transformer block (1-based) whose output is aligned.", config::at_least(1));
-    v("projector_dim", projector_dim, "Hidden width of the projector.", config::at_least(1));
+    v("tap", tap, "Transformer block (1-based) whose output is aligned.",
+      config::in_range(1, 1024));
+    v("projector_dim", projector_dim, "Hidden width of the projector.", config::in_range(1, 65536));
     v("spatial_norm", spatial_norm, "Normalisation of the teacher features over the tokens.");
     v("spatial_norm_alpha", spatial_norm_alpha, "Share of the mean that spatial_norm removes.",
       config::in_range(0, 1));
@@ -116,18 +123,19 @@ struct OutputConfig {
 
   template <class Visitor>
   void fields(Visitor& v) {
-    v("log_every", log_every, "Steps between lines of metrics.jsonl.", config::at_least(1));
+    v("log_every", log_every, "Steps between lines of metrics.jsonl.", config::in_range(1, 1e9));
     v("checkpoint_every", checkpoint_every, "Steps between checkpoints; the end always has one.",
-      config::at_least(0));
-    v("keep_checkpoints", keep_checkpoints, "Newest checkpoints kept.", config::at_least(1));
+      config::in_range(0, 1e9));
+    v("keep_checkpoints", keep_checkpoints, "Newest checkpoints kept.", config::in_range(1, 1e9));
     v("preview_every", preview_every, "Steps between reconstruction and sample grids.",
-      config::at_least(0));
-    v("preview_images", preview_images, "Pictures per grid.", config::at_least(1));
+      config::in_range(0, 1e9));
+    v("preview_images", preview_images, "Pictures per grid.", config::in_range(1, 1024));
     v("eval_every", eval_every, "Steps between PSNR measurements on data.val_path.",
-      config::at_least(0));
-    v("eval_images", eval_images, "Held-out images measured; 0: all.", config::at_least(0));
+      config::in_range(0, 1e9));
+    v("eval_images", eval_images, "Held-out images measured; 0: all.", config::in_range(0, 1e9));
     v("sample_cfg", sample_cfg, "Guidance of the sample grids.", config::at_least(0));
-    v("sample_top_k", sample_top_k, "Top-k of the sample grids; 0: off.", config::at_least(0));
+    v("sample_top_k", sample_top_k, "Top-k of the sample grids; 0: off.",
+      config::in_range(0, 16777216));
     v("sample_top_p", sample_top_p, "Top-p of the sample grids; 1: off.", config::in_range(0, 1));
     v("sample_temperature", sample_temperature, "Temperature of the sample grids.",
       config::at_least(0));
@@ -141,7 +149,8 @@ struct RunConfig {
   std::string run_dir;
   int64_t seed = 0;
   int64_t steps = 400000;
-  Precision precision = Precision::kBf16;
+  Precision precision = Precision::kAuto;
+  DeviceChoice device = DeviceChoice::kAuto;
   int64_t threads = 0;
   data::DataConfig data;
   models::TokenizerConfig tokenizer;
@@ -159,9 +168,13 @@ struct RunConfig {
       "tokenizer: stage 0; gear: joint training; ar: transformer on a frozen tokenizer.");
     v("run_dir", run_dir, "Folder that will hold everything about the run.", config::not_empty());
     v("seed", seed, "Base of every random stream.");
-    v("steps", steps, "Optimizer updates in total.", config::at_least(1));
-    v("precision", precision, "fp32, or bf16 autocast (weights and losses stay float32).");
-    v("threads", threads, "Threads of the tensor library; 0: one per core.", config::at_least(0));
+    v("steps", steps, "Optimizer updates in total.", config::in_range(1, 1e9));
+    v("precision", precision,
+      "fp32, bf16 autocast (weights and losses stay float32), or auto: bf16 where the device has "
+      "units for it; a run records which.");
+    v("device", device, "auto: a GPU where CUDA finds one, else the CPU; cpu; cuda.");
+    v("threads", threads, "Threads of the tensor library; 0: one per core.",
+      config::in_range(0, 4096));
     v("data", data, "Images.");
     v("tokenizer", tokenizer, "Tokenizer.");
     v("ar", ar, "Transformer.");
@@ -192,5 +205,9 @@ struct gear::config::EnumNames<gear::train::Readout> {
 };
 template <>
 struct gear::config::EnumNames<gear::train::Precision> {
-  static constexpr std::array<const char*, 2> value = {"fp32", "bf16"};
+  static constexpr std::array<const char*, 3> value = {"fp32", "bf16", "auto"};
+};
+template <>
+struct gear::config::EnumNames<gear::DeviceChoice> {
+  static constexpr std::array<const char*, 3> value = {"auto", "cpu", "cuda"};
 };

@@ -39,14 +39,15 @@ struct ArConfig {
 
   template <class Visitor>
   void fields(Visitor& v) {
-    v("dim", dim, "Model width.", config::at_least(1));
-    v("depth", depth, "Number of transformer blocks.", config::at_least(1));
-    v("heads", heads, "Attention heads; divides dim.", config::at_least(1));
-    v("kv_heads", kv_heads, "Key and value heads; 0 means as many as heads.", config::at_least(0));
+    v("dim", dim, "Model width.", config::in_range(1, 65536));
+    v("depth", depth, "Number of transformer blocks.", config::in_range(1, 1024));
+    v("heads", heads, "Attention heads; divides dim.", config::in_range(1, 1024));
+    v("kv_heads", kv_heads, "Key and value heads; 0 means as many as heads.",
+      config::in_range(0, 1024));
     v("ffn_multiplier", ffn_multiplier, "Factor on the hidden width 8 * dim / 3 of the MLP.",
-      config::greater_than(0));
+      config::in_range(0.01, 100));
     v("ffn_multiple_of", ffn_multiple_of, "The hidden width of the MLP is rounded up to this.",
-      config::at_least(1));
+      config::in_range(1, 65536));
     v("token_dropout", token_dropout, "Dropout on the input embeddings.", config::in_range(0, 0.9));
     v("residual_dropout", residual_dropout, "Dropout after attention.", config::in_range(0, 0.9));
     v("ffn_dropout", ffn_dropout, "Dropout after the MLP.", config::in_range(0, 0.9));

@@ -3,6 +3,7 @@
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/sequential.h>
 
+#include <algorithm>
 #include <array>
 
 #include "gear/config/config.h"
@@ -22,11 +23,24 @@ struct PatchGanConfig {
 
   template <class Visitor>
   void fields(Visitor& v) {
-    v("ndf", ndf, "Width of the first convolution; group norm needs a multiple of 32 or less.",
-      config::at_least(1));
-    v("layers", layers, "Convolutions with a normalisation after them.", config::at_least(1));
+    v("ndf", ndf, "Width of the first convolution; group norm needs a multiple of 16.",
+      config::in_range(1, 4096));
+    v("layers", layers, "Convolutions with a normalisation after them.", config::in_range(1, 10));
     v("norm", norm, "Normalisation of the hidden layers.");
   }
+  void check(const config::Where& at) const {
+    constexpr int64_t kGroups = 32;  // of every layer that is wider; a narrower one has its width
+    for (int64_t layer = 1; norm == CriticNorm::kGroup && layer <= layers; ++layer) {
+      const int64_t width = ndf * std::min(int64_t{1} << layer, int64_t{8});
+      if (width <= kGroups || width % kGroups == 0) continue;
+      fail(at("ndf"), "gives a layer of width ", width, ", which group norm cannot divide into ",
+           kGroups, " groups; use a multiple of 16, or discriminator.norm: batch, got ", ndf);
+    }
+  }
+
+  /// Smallest side of an image that leaves a logit: with kernels of 4 and padding 1, the `layers`
+  /// convolutions of stride 2 halve the side, rounding down, and the last two take a pixel each.
+  int64_t min_image_size() const { return 3 * (int64_t{1} << layers); }
 };
 
 /// Fully convolutional discriminator of arXiv:1611.07004: one logit per overlapping image patch
