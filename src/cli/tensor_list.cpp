@@ -75,8 +75,7 @@ std::string TensorList::dtypes() const {
 WeightFile list_tensors(const fs::path& path) {
   if (!fs::is_directory(path)) {
     const auto file = io::MappedFile::open(path);
-    // Safetensors first: the length before their header may begin like a pickle.
-    if (file->size() > 8 && file->data()[8] == '{') return {"safetensors", {list_safetensors(path)}};
+    if (io::SafetensorsFile::recognises(*file)) return {"safetensors", {list_safetensors(path)}};
     if (io::TorchArchive::recognises(*file)) return {"torch.save", list_torch(path)};
   }
   // An index, a folder, or nothing of the kind: then this says what it is.

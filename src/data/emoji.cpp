@@ -135,7 +135,13 @@ EmojiSummary write_set(const fs::path& folder, const std::vector<Emoji>& list,
 
 EmojiSummary render_emoji(const EmojiOptions& options) {
   if (options.size < 8) fail("size: must be at least 8 pixels, got ", options.size);
-  if (options.val_every < 0) fail("val_every: must be at least 0, got ", options.val_every);
+  if (options.val_every < 0 || options.val_every == 1) {
+    fail(
+        "val_every: must be 0 (nothing held out) or at least 2 (1 would leave nothing to train "
+        "on), "
+        "got ",
+        options.val_every);
+  }
   if (!fs::exists(options.font)) {
     fail(options.font.string(),
          ": the font is not there; install the Debian package fonts-noto-color-emoji");

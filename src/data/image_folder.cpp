@@ -31,6 +31,23 @@ std::string expected_layout(const fs::path& root) {
          (root / "<class>" / "<picture>.jpg").string();
 }
 
+/// What a link that leads nowhere, or in a circle, points to is no folder.
+bool is_folder(const fs::directory_entry& entry) {
+  std::error_code ignored;
+  return entry.status(ignored).type() == fs::file_type::directory;
+}
+
+/// The same for what may be a class: if nobody can tell, labels would depend on it.
+bool is_class_folder(const fs::directory_entry& entry) {
+  std::error_code error;
+  const fs::file_type type = entry.status(error).type();
+  if (type == fs::file_type::none) {
+    fail(entry.path().string(), ": cannot be told to be a folder or a file (", error.message(),
+         "); repair or remove it");
+  }
+  return type == fs::file_type::directory;
+}
+
 /// Paths below `class_folder` relative to it, sorted byte by byte.
 std::vector<std::string> pictures_below(const fs::path& class_folder) {
   std::vector<std::string> files;
@@ -38,7 +55,7 @@ std::vector<std::string> pictures_below(const fs::path& class_folder) {
   std::error_code error;
   fs::recursive_directory_iterator entry(class_folder, follow, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (!is_picture(entry->path()) || entry->is_directory()) continue;
+    if (!is_picture(entry->path()) || is_folder(*entry)) continue;
     files.push_back(entry->path().lexically_relative(class_folder).string());
   }
   if (error) fail(class_folder.string(), ": cannot be listed (", error.message(), ")");
@@ -65,7 +82,7 @@ void ImageFolder::find_classes() {
   std::error_code error;
   fs::directory_iterator entry(root_, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    if (entry->is_directory()) {
+    if (is_class_folder(*entry)) {
       classes_.push_back(entry->path().filename().string());
     } else if (is_picture(entry->path())) {
       const std::string name = entry->path().filename().string();

@@ -14,31 +14,28 @@
 namespace gear::data {
 namespace {
 
-/// Fails when the configuration and the found set cannot be trained on.
-void check_share(const ImageFolder& source, const DataConfig& config, const LoaderShare& share) {
+void check_share(const LoaderShare& share) {
   TORCH_CHECK(share.world_size > 0 && share.rank >= 0 && share.rank < share.world_size &&
                   share.micro_batch_size > 0,
               "Loader: rank ", share.rank, " of ", share.world_size, ", micro-batch size ",
               share.micro_batch_size);
+}
+
+/// Fails when the configuration and the found set cannot be trained on.
+void check_training_set(const ImageFolder& source, const DataConfig& config,
+                        const LoaderShare& share) {
   const auto num_classes = static_cast<int64_t>(source.classes().size());
   if (config.num_classes > 0 && num_classes > config.num_classes) {
     fail(source.root().string(), ": holds ", num_classes,
          " class folders, more than data.num_classes (", config.num_classes,
          "); raise it, or set it to 0 to take the number of folders");
   }
-}
-
-void check_batch_size(const ImageFolder& source, const DataConfig& config,
-                      const LoaderShare& share) {
   const int64_t together = share.micro_batch_size * share.world_size;
   if (config.batch_size % together != 0) {
     fail("data.batch_size: must be a multiple of ", together, " (micro-batches of ",
          share.micro_batch_size, " on ", share.world_size, " ranks), got ", config.batch_size);
   }
-  if (source.size() < config.batch_size) {
-    fail(source.root().string(), ": holds ", source.size(), " images, fewer than data.batch_size (",
-         config.batch_size, "); lower data.batch_size or add images");
-  }
+  expect_full_batch(source, config);
 }
 
 Batch empty_batch(const std::vector<int64_t>& samples, const ImageFolder& source, int64_t side) {
@@ -57,6 +54,12 @@ uint8_t* pixels_of(Batch& batch, int64_t item) {
 }
 
 }  // namespace
+
+void expect_full_batch(const ImageFolder& source, const DataConfig& config) {
+  if (source.size() >= config.batch_size) return;
+  fail(source.root().string(), ": holds ", source.size(), " images, fewer than data.batch_size (",
+       config.batch_size, "); lower data.batch_size or add images");
+}
 
 class Loader::Impl {
  public:
@@ -88,7 +91,8 @@ class Loader::Impl {
   int64_t position() const { return next_number_ * share_.world_size; }
   int64_t steps_per_epoch() const { return steps_per_epoch_; }
   int64_t per_epoch() const { return per_epoch_; }
-  int64_t bad_images() const { return reader_.bad_images().count(); }
+  const BadImages& bad_images() const { return reader_.bad_images(); }
+  BadImages& bad_images() { return reader_.bad_images(); }
 
  private:
   /// Where a micro-batch of this rank stands in the global order.
@@ -131,15 +135,13 @@ class Loader::Impl {
 
   Cut cut(int64_t epoch, int64_t sample) const {
     const int64_t side = config_.image_size;
-    if (!config_.random_crop) {
-      return {[=](ImageSize size) { return centre_crop(size, side); }, flip(epoch, sample)};
-    }
     const uint64_t seed = share_.seed;
-    return {[=](ImageSize size) { return random_crop(size, side, seed, epoch, sample); },
-            flip(epoch, sample)};
-  }
-  bool flip(int64_t epoch, int64_t sample) const {
-    return config_.random_flip && random_flip(share_.seed, epoch, sample);
+    Cut cut = centre_cut(side);
+    if (config_.random_crop) {
+      cut.window = [=](ImageSize size) { return random_crop(size, side, seed, epoch, sample); };
+    }
+    cut.mirrored = config_.random_flip && random_flip(seed, epoch, sample);
+    return cut;
   }
 
   DataConfig config_;
@@ -155,8 +157,8 @@ class Loader::Impl {
 
 Loader::Loader(std::shared_ptr<const ImageFolder> source, const DataConfig& config,
                const LoaderShare& share) {
-  check_share(*source, config, share);
-  check_batch_size(*source, config, share);
+  check_share(share);
+  check_training_set(*source, config, share);
   impl_ = std::make_unique<Impl>(std::move(source), config, share);
 }
 Loader::~Loader() = default;
@@ -166,7 +168,11 @@ void Loader::seek(int64_t micro_batch) { impl_->seek(micro_batch); }
 int64_t Loader::position() const { return impl_->position(); }
 int64_t Loader::steps_per_epoch() const { return impl_->steps_per_epoch(); }
 int64_t Loader::micro_batches_per_epoch() const { return impl_->per_epoch(); }
-int64_t Loader::bad_images() const { return impl_->bad_images(); }
+int64_t Loader::bad_images() const { return impl_->bad_images().count(); }
+std::vector<int64_t> Loader::bad_samples() const { return impl_->bad_images().samples(); }
+void Loader::restore_bad_samples(const std::vector<int64_t>& samples) {
+  impl_->bad_images().restore(samples);
+}
 
 class ValidationLoader::Impl {
  public:
@@ -206,9 +212,8 @@ class ValidationLoader::Impl {
   }
 
   void fill(int64_t item, Batch& batch) {
-    const Cut cut{[this](ImageSize size) { return centre_crop(size, side_); }, false};
     int64_t& sample = batch.sample_ids[static_cast<size_t>(item)];
-    if (!reader_.read(sample, cut, pixels_of(batch, item))) sample = kBad;
+    if (!reader_.read(sample, centre_cut(side_), pixels_of(batch, item))) sample = kBad;
   }
 
   static Batch without_bad_images(Batch batch) {
@@ -234,7 +239,7 @@ class ValidationLoader::Impl {
 
 ValidationLoader::ValidationLoader(std::shared_ptr<const ImageFolder> source,
                                    const DataConfig& config, const LoaderShare& share) {
-  check_share(*source, config, share);
+  check_share(share);
   impl_ = std::make_unique<Impl>(std::move(source), config, share);
 }
 ValidationLoader::~ValidationLoader() = default;

@@ -1,15 +1,28 @@
 #include "pipeline.h"
 
+#include <system_error>
 #include <utility>
+
+#include "gear/core/error.h"
 
 namespace gear::data {
 
 Pipeline::Pipeline(int64_t threads, int64_t prefetch, Work work)
     : work_(std::move(work)), prefetch_(static_cast<size_t>(prefetch)) {
-  for (int64_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+  threads_.reserve(static_cast<size_t>(threads));
+  try {
+    for (int64_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+  } catch (const std::system_error& error) {
+    const size_t started = threads_.size();
+    stop();  // the destructor does not run for an object that was never complete
+    fail("data.workers: cannot start ", threads, " threads, the system refused after ", started,
+         " (", error.what(), "); lower it or raise the system's limits (ulimit -u, -v)");
+  }
 }
 
-Pipeline::~Pipeline() {
+Pipeline::~Pipeline() { stop(); }
+
+void Pipeline::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

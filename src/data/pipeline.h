@@ -25,7 +25,8 @@ class Pipeline {
     std::function<void(int64_t number, int64_t item, Batch& batch)> fill;
   };
 
-  /// Keeps at most `prefetch` batches ready or in work.
+  /// Keeps at most `prefetch` batches ready or in work. Throws Error when the system does not start
+  /// as many threads.
   Pipeline(int64_t threads, int64_t prefetch, Work work);
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
@@ -48,6 +49,7 @@ class Pipeline {
   };
 
   void run();
+  void stop();                        // ends and joins the threads
   std::shared_ptr<Slot> find_work();  // under the lock; nullptr when there is none
   std::shared_ptr<Slot> open_slot(int64_t number);
 

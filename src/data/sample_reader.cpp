@@ -8,13 +8,17 @@
 namespace gear::data {
 
 ImageCache::ImageCache(int64_t num_images, int64_t side, int64_t budget_bytes)
-    : budget_bytes_(num_images * side * side * 3 <= budget_bytes ? budget_bytes : 0) {
+    : square_bytes_(side * side * 3),
+      budget_bytes_(num_images * square_bytes_ <= budget_bytes ? budget_bytes : 0) {
   if (budget_bytes_ > 0) entries_.resize(static_cast<size_t>(num_images));
 }
 
-bool ImageCache::has_room() const {
+bool ImageCache::fits(ImageSize size) const {
+  constexpr int64_t kMostSquares = 16;
+  const int64_t bytes = size.height * size.width * 3;
+  if (bytes > kMostSquares * square_bytes_) return false;
   const std::lock_guard lock(mutex_);
-  return used_bytes_ < budget_bytes_;
+  return used_bytes_ + bytes <= budget_bytes_;
 }
 
 ImageCache::Entry ImageCache::find(int64_t sample) const {
@@ -35,10 +39,7 @@ void ImageCache::insert(int64_t sample, const Entry& image) {
 SampleReader::SampleReader(std::shared_ptr<const ImageFolder> source, const DataConfig& config,
                            Filter filter)
     : source_(std::move(source)),
-      options_{.max_megapixels = config.max_megapixels,
-               .sixteen_bit = config.sixteen_bit,
-               .alpha = config.alpha,
-               .exif = config.exif},
+      options_(decode_options(config)),
       side_(config.image_size),
       filter_(filter),
       cache_(source_->size(), config.image_size, config.cache_mb << 20),
@@ -49,28 +50,29 @@ bool SampleReader::read(int64_t sample, const Cut& cut, uint8_t* out) {
     bad_images_.check();  // or a set that is bad throughout would be searched for ever
     return false;
   }
-  ImageCache::Entry scaled = cache_.find(sample);
-  io::Image image;
-  if (scaled == nullptr) {
-    try {
-      image = decode(sample);
-    } catch (const Error& error) {
-      bad_images_.add(sample, source_->path(sample).string(), error.what());
-      return false;
-    }
-    if (cache_.has_room()) {
-      scaled = std::make_shared<const io::Image>(resize_short_side(image, side_, filter_));
-      cache_.insert(sample, scaled);
-    }
-  }
-  if (scaled != nullptr) {
+  if (const ImageCache::Entry scaled = cache_.find(sample)) {
     copy_planar(*scaled, cut.window({scaled->height, scaled->width}), cut.mirrored, out);
     return true;
   }
-  const ImageSize size = short_side_size({image.height, image.width}, side_);
-  const io::Image crop = resize_window(image, size.height, size.width, filter_, cut.window(size));
-  copy_planar(crop, {0, 0, side_, side_}, cut.mirrored, out);
+  const std::string file = source_->path(sample).string();
+  try {
+    io::with_memory_for(file, [&] { decode_and_cut(sample, cut, out); });
+  } catch (const Error& error) {
+    bad_images_.add(sample, file, error.what());
+    return false;
+  }
+  bad_images_.clear_suspicion(sample);
   return true;
+}
+
+void SampleReader::decode_and_cut(int64_t sample, const Cut& cut, uint8_t* out) {
+  const io::Image image = decode(sample);
+  const ImageSize size = short_side_size({image.height, image.width}, side_);
+  if (!cache_.fits(size)) return scaled_crop(image, side_, filter_, cut, out);
+  const auto scaled =
+      std::make_shared<const io::Image>(resize(image, size.height, size.width, filter_));
+  copy_planar(*scaled, cut.window(size), cut.mirrored, out);
+  cache_.insert(sample, scaled);
 }
 
 io::Image SampleReader::decode(int64_t sample) {

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -23,21 +22,18 @@ class ImageCache {
   /// small part of a set costs memory and saves little.
   ImageCache(int64_t num_images, int64_t side, int64_t budget_bytes);
 
-  bool has_room() const;
+  /// Whether an image of this size will be kept. Much larger ones than a square never are: a thin
+  /// picture grows by its long side when the short one is scaled.
+  bool fits(ImageSize size) const;
   Entry find(int64_t sample) const;  ///< nullptr when absent
   void insert(int64_t sample, const Entry& image);
 
  private:
+  int64_t square_bytes_;
   int64_t budget_bytes_;
   mutable std::mutex mutex_;
   int64_t used_bytes_ = 0;
   std::vector<Entry> entries_;
-};
-
-/// How to cut one sample: where, given its scaled size, and whether mirrored.
-struct Cut {
-  std::function<Window(ImageSize)> window;
-  bool mirrored = false;
 };
 
 /// From sample number to the pixels of its crop. Thread-safe.
@@ -49,9 +45,11 @@ class SampleReader {
   bool read(int64_t sample, const Cut& cut, uint8_t* out);
 
   const ImageFolder& source() const { return *source_; }
+  BadImages& bad_images() { return bad_images_; }
   const BadImages& bad_images() const { return bad_images_; }
 
  private:
+  void decode_and_cut(int64_t sample, const Cut& cut, uint8_t* out);
   io::Image decode(int64_t sample);
   void warn_once(std::atomic<bool>& warned, bool met, int64_t sample, const char* advice);
 

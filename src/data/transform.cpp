@@ -57,6 +57,17 @@ void copy_planar(const io::Image& image, const Window& window, bool mirrored, ui
   }
 }
 
+Cut centre_cut(int64_t side) {
+  return {[side](ImageSize size) { return centre_crop(size, side); }, false};
+}
+
+void scaled_crop(const io::Image& image, int64_t side, Filter filter, const Cut& cut,
+                 uint8_t* out) {
+  const ImageSize size = short_side_size({image.height, image.width}, side);
+  const io::Image square = resize_window(image, size.height, size.width, filter, cut.window(size));
+  copy_planar(square, {0, 0, square.height, square.width}, cut.mirrored, out);
+}
+
 io::Image adm_centre_crop(const io::Image& image, int64_t side) {
   io::Image scaled = image;
   while (std::min(scaled.width, scaled.height) >= 2 * side) {

@@ -63,6 +63,52 @@ fs::path new_partial_path(const fs::path& path) {
   return parent_folder(path) / partial_name(path.filename().string() + "." + unique);
 }
 
+/// Syncs every file and folder of a tree.
+void sync_tree(const fs::path& root) {
+  constexpr size_t kMostSyncedAlone = 256;  // each sync costs milliseconds
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (const auto& entry : fs::recursive_directory_iterator(root, error)) {
+    if (entry.is_regular_file() || entry.is_directory()) entries.push_back(entry.path());
+  }
+  if (error) fail_with_errno(root.string(), "list", error.value());
+  if (entries.size() > kMostSyncedAlone) {
+    sync_path(root, &::syncfs);
+  } else {
+    for (const fs::path& path : entries) sync_path(path);
+  }
+  sync_path(root);
+}
+
+void remove_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  if (error) fail_with_errno(folder.string(), "remove", error.value());
+}
+
+/// Gives `folder` the name `final_path`, which another folder has; returns where that one is now.
+fs::path put_in_place_of(const fs::path& folder, const fs::path& final_path) {
+  // The two change places in one step where the file system can do that.
+  if (::renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, final_path.c_str(), RENAME_EXCHANGE) == 0) {
+    return folder;
+  }
+  if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) {
+    fail_with_errno(final_path.string(), "replace the folder of this name", errno);
+  }
+  // Some network and FUSE file systems cannot: a process killed between the two steps below leaves
+  // neither under the final name.
+  const fs::path old = new_partial_path(final_path);
+  if (::rename(final_path.c_str(), old.c_str()) != 0) {
+    fail_with_errno(final_path.string(), "rename from this name", errno);
+  }
+  if (::rename(folder.c_str(), final_path.c_str()) != 0) {
+    const int error = errno;
+    ::rename(old.c_str(), final_path.c_str());
+    fail_with_errno(final_path.string(), "rename to this name", error);
+  }
+  return old;
+}
+
 /// "folder/name/" names the same folder as "folder/name".
 fs::path without_trailing_slash(const fs::path& path) {
   return path.has_filename() ? path : path.parent_path();
@@ -146,9 +192,7 @@ void write_file_atomically(const fs::path& path, std::string_view bytes) {
 AtomicDirectory::AtomicDirectory(fs::path final_path)
     : final_path_(without_trailing_slash(final_path)),
       temporary_path_(temporary_path(final_path_)) {
-  std::error_code error;
-  fs::remove_all(temporary_path_, error);
-  if (error) fail_with_errno(temporary_path_.string(), "remove", error.value());
+  remove_folder(temporary_path_);
   make_folders(temporary_path_);
 }
 
@@ -163,31 +207,12 @@ fs::path AtomicDirectory::temporary_path(const fs::path& final_path) {
 }
 
 void AtomicDirectory::commit() {
-  constexpr size_t kMostSyncedAlone =
-      256;  // of very many small files, each sync costs milliseconds
-  std::error_code error;
-  std::vector<fs::path> entries;
-  for (const auto& entry : fs::recursive_directory_iterator(temporary_path_, error)) {
-    if (entry.is_regular_file() || entry.is_directory()) entries.push_back(entry.path());
-  }
-  if (error) fail_with_errno(temporary_path_.string(), "list", error.value());
-  if (entries.size() > kMostSyncedAlone) {
-    sync_path(temporary_path_, &::syncfs);
-  } else {
-    for (const fs::path& path : entries) sync_path(path);
-  }
-  sync_path(temporary_path_);
+  sync_tree(temporary_path_);
   if (::rename(temporary_path_.c_str(), final_path_.c_str()) != 0) {
     if (errno != ENOTEMPTY && errno != EEXIST) {
       fail_with_errno(final_path_.string(), "rename to this name", errno);
     }
-    // A folder is in the way: the two change places in one step, then the old one goes.
-    if (::renameat2(AT_FDCWD, temporary_path_.c_str(), AT_FDCWD, final_path_.c_str(),
-                    RENAME_EXCHANGE) != 0) {
-      fail_with_errno(final_path_.string(), "replace the folder of this name", errno);
-    }
-    fs::remove_all(temporary_path_, error);
-    if (error) fail_with_errno(temporary_path_.string(), "remove", error.value());
+    remove_folder(put_in_place_of(temporary_path_, final_path_));
   }
   committed_ = true;
   sync_path(parent_folder(final_path_));

@@ -89,11 +89,11 @@ Image decode_image(std::string_view bytes, const std::string& name, const Decode
         "with the bytes ",
         first_bytes(bytes));
   }
-  Image image = decode(source);
-  if (options.exif == Exif::kApply && source.notes.orientation != 1) {
-    return apply_orientation(image, source.notes.orientation);
-  }
-  return image;
+  return with_memory_for(name, [&] {
+    Image image = decode(source);
+    const bool turned = options.exif == Exif::kApply && source.notes.orientation != 1;
+    return turned ? apply_orientation(image, source.notes.orientation) : image;
+  });
 }
 
 Image read_image(const std::filesystem::path& path, const DecodeOptions& options,

@@ -85,8 +85,15 @@ class BmpReader {
       num_colours = number(kInfo + 32, 4);
     }
     check_layout();
-    if (compression_ == kBitFields) read_masks(kInfo + 40, info_size >= 56);
-    if (bits_ <= 8) read_palette(kInfo + info_size, num_colours, os2 ? 3 : 4);
+    size_t header_end = kInfo + info_size;
+    if (compression_ == kBitFields) {
+      read_masks(kInfo + 40, info_size >= 56);
+      header_end = std::max(header_end, kInfo + 52);  // those of a short header follow it
+    }
+    if (bits_ <= 8) header_end = read_palette(header_end, num_colours, os2 ? 3 : 4);
+    // Some writers leave the offset out, or forget the palette in it.
+    const bool without_palette = bits_ <= 8 && pixels_at_ == kInfo + info_size;
+    if (pixels_at_ == 0 || without_palette) pixels_at_ = header_end;
   }
 
   void check_layout() const {
@@ -110,52 +117,68 @@ class BmpReader {
     if (with_alpha) alpha_ = Mask(number(offset + 12, 4));
   }
 
-  void read_palette(size_t offset, size_t num_colours, size_t entry_bytes) {
+  /// Returns where the palette ends.
+  size_t read_palette(size_t offset, size_t num_colours, size_t entry_bytes) {
     const size_t most = size_t{1} << bits_;
     if (num_colours == 0) num_colours = most;
-    if (pixels_at_ == 0) pixels_at_ = offset + entry_bytes * num_colours;
     for (size_t i = 0; i < std::min(num_colours, most); ++i) {
       const uint32_t bgr = number(offset + i * entry_bytes, 3);
       palette_[i] = {static_cast<uint8_t>(bgr >> 16), static_cast<uint8_t>(bgr >> 8),
                      static_cast<uint8_t>(bgr)};
     }
+    return offset + entry_bytes * num_colours;
   }
 
   /// Run-length codes to one palette index a byte, in file order.
   void expand_runs() {
     const auto width = static_cast<size_t>(width_);
     const size_t total = width * static_cast<size_t>(height_);
-    const bool nibbles = compression_ == kRle4;
     indices_.reserve(total);
     size_t at = pixels_at_;
+    size_t x = 0;  // what goes beyond the end of a row is dropped
     const auto pad_to = [&](size_t size) { indices_.resize(std::min(size, total)); };
     while (indices_.size() < total) {
       const uint32_t count = number(at, 1);
       const uint32_t code = number(at + 1, 1);
       at += 2;
-      if (count > 0) {  // a run, which stays within its row
-        const size_t in_row = width - indices_.size() % width;
-        for (size_t i = 0; i < std::min<size_t>(count, in_row); ++i) {
-          indices_.push_back(
-              static_cast<uint8_t>(nibbles ? code >> (i % 2 == 0 ? 4 : 0) & 15 : code));
-        }
+      if (count > 0) {
+        x += append_run(std::min<size_t>(count, width - std::min(x, width)), code);
       } else if (code == 0) {
         pad_to((indices_.size() + width - 1) / width * width);
+        x = 0;
       } else if (code == 1) {
         pad_to(total);
       } else if (code == 2) {
         pad_to(indices_.size() + number(at, 1) + number(at + 1, 1) * width);
+        x = indices_.size() % width;
         at += 2;
       } else {
-        for (size_t i = 0; i < code && indices_.size() < total; ++i) {
-          const uint32_t byte = number(at + (nibbles ? i / 2 : i), 1);
-          indices_.push_back(
-              static_cast<uint8_t>(nibbles ? byte >> (i % 2 == 0 ? 4 : 0) & 15 : byte));
-        }
-        const size_t literal_bytes = nibbles ? (code + 1) / 2 : code;
-        at += (literal_bytes + 1) / 2 * 2;  // padded to 16 bits
+        at += append_literals(at, std::min<size_t>(code, total - indices_.size()));
+        at += at % 2;  // padded to 16 bits
+        x += code;
       }
     }
+  }
+
+  /// Returns `count`.
+  size_t append_run(size_t count, uint32_t code) {
+    for (size_t i = 0; i < count; ++i) indices_.push_back(index_of(code, i));
+    return count;
+  }
+
+  /// Returns how many bytes they take.
+  size_t append_literals(size_t at, size_t count) {
+    const size_t in_a_byte = compression_ == kRle4 ? 2 : 1;
+    for (size_t i = 0; i < count; ++i) {
+      indices_.push_back(index_of(number(at + i / in_a_byte, 1), i));
+    }
+    return (count + in_a_byte - 1) / in_a_byte;
+  }
+
+  /// Index `i` of a code: its byte, or its high and low half in turn.
+  uint8_t index_of(uint32_t byte, size_t i) const {
+    if (compression_ != kRle4) return static_cast<uint8_t>(byte);
+    return static_cast<uint8_t>(i % 2 == 0 ? byte >> 4 : byte & 15);
   }
 
   void convert_row(size_t file_row, uint8_t* rgb) const {

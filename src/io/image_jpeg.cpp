@@ -24,6 +24,7 @@ class JpegReader {
       std::longjmp(errors->jump, 1);
     };
     errors_.base.output_message = [](j_common_ptr) {};  // warnings are no errors, as in Pillow
+    progress_.progress_monitor = &JpegReader::check_scans;
   }
   ~JpegReader() { jpeg_destroy_decompress(&info_); }
   JpegReader(const JpegReader&) = delete;
@@ -51,9 +52,20 @@ class JpegReader {
 
   [[noreturn]] void fail_damaged() const { source_.fail("damaged JPEG: ", errors_.message); }
 
+  /// Progressive files have about ten scans. Each goes over the whole picture, so that a small file
+  /// of thousands would take hours.
+  static void check_scans(j_common_ptr info) {
+    constexpr int kMostScans = 500;
+    if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMostScans) return;
+    auto* errors = reinterpret_cast<Errors*>(info->err);
+    std::snprintf(errors->message, sizeof errors->message, "more than %d scans", kMostScans);
+    std::longjmp(errors->jump, 1);
+  }
+
   bool read_header() {
     if (setjmp(errors_.jump) != 0) return false;
     jpeg_create_decompress(&info_);
+    info_.progress = &progress_;
     set_memory_source();
     jpeg_save_markers(&info_, JPEG_APP0 + 1, 0xFFFF);  // EXIF
     jpeg_read_header(&info_, TRUE);
@@ -121,6 +133,7 @@ class JpegReader {
   jpeg_decompress_struct info_{};
   Errors errors_{};
   jpeg_source_mgr memory_{};
+  jpeg_progress_mgr progress_{};
   Image image_;
   std::vector<uint8_t> cmyk_row_;  // [W, 4]
 };

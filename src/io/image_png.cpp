@@ -42,6 +42,7 @@ class PngReader {
   Image read() {
     if (!read_header()) fail_damaged();
     source_.check_size(width_, height_);
+    if (!start_rows()) fail_damaged();
     prepare_colours();
     Image image(width_, height_);
     const bool plain_rgb = colour_type_ == PNG_COLOR_TYPE_RGB && depth_ == 8;
@@ -58,6 +59,8 @@ class PngReader {
   }
 
  private:
+  static constexpr size_t kChunkHeader = 8;  // bytes: length, name
+
   [[noreturn]] void fail_damaged() const { source_.fail("damaged PNG: ", errors_.message); }
 
   static void read_bytes(png_structp png, png_bytep out, size_t count) {
@@ -65,6 +68,16 @@ class PngReader {
     if (count > reader->unread_.size()) png_error(png, "the file ends too early");
     std::memcpy(out, reader->unread_.data(), count);
     reader->unread_.remove_prefix(count);
+    if (count == kChunkHeader) reader->shorten_cut_chunk(out);
+  }
+
+  /// Lets a pixel chunk that the end of the file cuts claim no more than is there: libpng then
+  /// decodes that much instead of nothing.
+  void shorten_cut_chunk(png_bytep header) const {
+    constexpr size_t kName = 4;  // behind the length
+    if (std::memcmp(header + kName, "IDAT", 4) != 0) return;
+    const auto left = static_cast<png_uint_32>(std::min<size_t>(unread_.size(), PNG_UINT_31_MAX));
+    if (png_get_uint_32(header) > left) png_save_uint_32(header, left);
   }
 
   bool read_header() {
@@ -72,6 +85,10 @@ class PngReader {
     png_set_read_fn(png_, this, &PngReader::read_bytes);
     png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_size is the limit
     png_set_crc_action(png_, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+    // Texts, colour profiles and camera data have no use here, and packed ones unfold to gigabytes.
+    constexpr char kSkipped[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT\0eXIf";  // names of five bytes
+    png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER,
+                                reinterpret_cast<png_const_bytep>(kSkipped), sizeof kSkipped / 5);
     png_read_info(png_, info_);
     // As in Pillow, the pixel data are checked by zlib's own checksum, not by the chunk's.
     png_set_crc_action(png_, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
@@ -79,16 +96,32 @@ class PngReader {
     height_ = png_get_image_height(png_, info_);
     depth_ = png_get_bit_depth(png_, info_);
     colour_type_ = png_get_color_type(png_, info_);
+    return true;
+  }
+
+  /// Takes memory for rows, so the size must have been checked.
+  bool start_rows() {
+    if (setjmp(errors_.jump) != 0) return false;
     png_set_interlace_handling(png_);
     if (depth_ < 8) png_set_packing(png_);  // one sample a byte, not scaled
     png_read_update_info(png_, info_);
     return true;
   }
 
+  /// As in Pillow, a file that ends after the data of its last row is whole: what is missing are
+  /// checksums.
   bool read_pixels() {
-    if (setjmp(errors_.jump) != 0) return false;
+    if (setjmp(errors_.jump) != 0) return all_rows_decoded();
     png_read_image(png_, rows_.data());
     return true;
+  }
+
+  bool all_rows_decoded() const {
+    constexpr int kAdam7Passes = 7;
+    if (png_get_interlace_type(png_, info_) == PNG_INTERLACE_NONE) {
+      return png_get_current_row_number(png_) >= height_;
+    }
+    return png_get_current_pass_number(png_) >= kAdam7Passes;
   }
 
   /// Tables from sample to RGB and to alpha, for samples of at most 8 bits.

@@ -23,7 +23,7 @@ class PnmReader {
         source_.fail("damaged PNM: the maximum must be between 1 and 65535, got ", max_value_);
       }
     }
-    if (binary()) ++at_;  // exactly one white space ends the header
+    if (binary()) end_header();
     check_length(width, height);
     source_.notes.sixteen_bit_grey |= channels() == 1 && max_value_ > 255;
     Image image(width, height);
@@ -41,7 +41,7 @@ class PnmReader {
   void skip_space_and_comments() {
     while (at_ < source_.bytes.size()) {
       if (source_.bytes[at_] == '#') {
-        at_ = std::min(source_.bytes.find_first_of("\r\n", at_), source_.bytes.size());
+        skip_comment();
       } else if (is_space(source_.bytes[at_])) {
         ++at_;
       } else {
@@ -50,13 +50,25 @@ class PnmReader {
     }
   }
 
+  void skip_comment() {
+    at_ = std::min(source_.bytes.find_first_of("\r\n", at_), source_.bytes.size());
+  }
+
+  /// Exactly one white space follows the header; a comment counts as its own line end.
+  void end_header() {
+    if (at_ < source_.bytes.size() && source_.bytes[at_] == '#') skip_comment();
+    ++at_;
+  }
+
+  /// Ends before white space or a comment.
   int64_t number(const char* what) {
     constexpr int64_t kMost = 1'000'000'000;
     skip_space_and_comments();
     if (at_ == source_.bytes.size()) fail_short();
     int64_t value = 0;
-    for (; at_ < source_.bytes.size() && !is_space(source_.bytes[at_]); ++at_) {
+    for (; at_ < source_.bytes.size(); ++at_) {
       const char digit = source_.bytes[at_];
+      if (is_space(digit) || digit == '#') break;
       if (digit < '0' || digit > '9' || value > kMost) {
         source_.fail("damaged PNM: the ", what, " is no number at byte ", at_);
       }

@@ -60,6 +60,7 @@ class TiffReader {
     if (!tiff_) source_.fail("damaged TIFF: its first directory cannot be read");
     read_tags();
     source_.check_size(width_, height_);
+    check_tiles();
     if (needs_rgba_interface()) return apply_orientation(read_by_rgba_interface(), orientation_);
     check_layout();
     const uint16_t planes = planar_ == PLANARCONFIG_SEPARATE ? samples_ : uint16_t{1};
@@ -135,6 +136,20 @@ class TiffReader {
     }
   }
 
+  /// A tile is at most a little larger than the picture, whatever the file claims.
+  void check_tiles() const {
+    constexpr int64_t kMostBeyond = 4096;
+    if (TIFFIsTiled(tiff_.get()) == 0) return;
+    const int64_t width = tag<uint32_t>(TIFFTAG_TILEWIDTH, 0);
+    const int64_t height = tag<uint32_t>(TIFFTAG_TILELENGTH, 0);
+    const double megapixels = static_cast<double>(width) * static_cast<double>(height) * 1e-6;
+    if (width % 16 != 0 || width == 0 || height == 0 || width > width_ + kMostBeyond ||
+        height > height_ + kMostBeyond || megapixels > source_.options.max_megapixels) {
+      source_.fail("damaged TIFF: it has tiles of ", width, " x ", height,
+                   " pixels for a picture of ", width_, " x ", height_);
+    }
+  }
+
   /// Old-style JPEG and subsampled YCbCr, which libtiff turns into RGB itself.
   Image read_by_rgba_interface() const {
     std::vector<uint32_t> canvas(size_t{width_} * height_);
@@ -184,11 +199,7 @@ class TiffReader {
     const auto tile_height = tag<uint32_t>(TIFFTAG_TILELENGTH, 0);
     const tmsize_t tile_row_bytes = TIFFTileRowSize(tiff_.get());
     const tmsize_t tile_bytes = TIFFTileSize(tiff_.get());
-    // A tile is at most a little larger than the picture, whatever the file claims.
-    if (tile_width % 16 != 0 || tile_height == 0 || tile_width > width_ + 4096 ||
-        tile_height > height_ + 4096 || tile_bytes <= 0) {
-      fail_damaged();
-    }
+    if (tile_bytes <= 0) fail_damaged();
     std::vector<uint8_t> tile(static_cast<size_t>(tile_bytes));
     for (uint32_t y = 0; y < height_; y += tile_height) {
       for (uint32_t x = 0; x < width_; x += tile_width) {

@@ -99,14 +99,10 @@ NpyHeader read_header(const std::string& where, std::string_view npy) {
 }
 
 void check_size(const std::string& where, const NpyHeader& header, size_t npy_bytes) {
-  auto bytes = static_cast<int64_t>(c10::elementSize(header.dtype));
-  for (const int64_t size : header.shape) {
-    if (__builtin_mul_overflow(bytes, size, &bytes)) {
-      fail(where, ": shape ", sizes_string(header.shape), " overflows 63 bits");
-    }
-  }
-  if (static_cast<uint64_t>(bytes) != npy_bytes - header.data_begin) {
-    fail(where, ": shape ", sizes_string(header.shape), " needs ", bytes, " bytes, found ",
+  const auto bytes = tensor_bytes(header.shape, header.dtype);
+  if (!bytes) fail(where, ": shape ", sizes_string(header.shape), " overflows 63 bits");
+  if (*bytes != npy_bytes - header.data_begin) {
+    fail(where, ": shape ", sizes_string(header.shape), " needs ", *bytes, " bytes, found ",
          npy_bytes - header.data_begin);
   }
 }
@@ -127,13 +123,17 @@ Tensor array_in_file(const std::string& where, const std::shared_ptr<const Mappe
   const NpyHeader header = read_header(where, file->bytes().substr(begin, bytes));
   check_size(where, header, bytes);
   return in_order(header, [&](const std::vector<int64_t>& shape) {
-    return tensor_over(file, begin + header.data_begin, shape, header.dtype);
+    return with_context(
+        where, [&] { return tensor_over(file, begin + header.data_begin, shape, header.dtype); });
   });
 }
 
 Tensor array_in_memory(const std::string& where, std::string_view npy) {
   const NpyHeader header = read_header(where, npy);
   check_size(where, header, npy.size());
+  if (header.dtype == at::kBool) {
+    with_context(where, [&] { check_booleans(npy.substr(header.data_begin)); });
+  }
   return in_order(header, [&](const std::vector<int64_t>& shape) {
     auto tensor = at::empty(shape, at::TensorOptions().dtype(header.dtype));
     std::memcpy(tensor.data_ptr(), npy.data() + header.data_begin, tensor.nbytes());

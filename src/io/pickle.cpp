@@ -1,11 +1,14 @@
 #include "gear/io/pickle.h"
 
+#include <algorithm>
+
 #include "gear/core/error.h"
 
 namespace gear::io {
 namespace {
 
 constexpr size_t kMaxValues = 8'000'000;  // about 15 a tensor: half a million tensors
+constexpr size_t kMaxValuesPerByte = 4;   // a value has an opcode; so has what a call copies
 
 const PickleValue* find_entry(const PickleValue& dict, std::string_view key) {
   for (auto entry = dict.entries.rbegin(); entry != dict.entries.rend(); ++entry) {
@@ -60,6 +63,9 @@ std::string describe(const PickleValue& value) {
   fail("describe: unhandled kind ", static_cast<int>(value.kind));
 }
 
+PickleTree::PickleTree(size_t file_bytes)
+    : most_(std::min(kMaxValues, kMaxValuesPerByte * std::min(file_bytes, kMaxValues))) {}
+
 PickleValue* PickleTree::add(PickleValue::Kind kind) {
   charge(1);
   values_.emplace_back().kind = kind;
@@ -68,7 +74,9 @@ PickleValue* PickleTree::add(PickleValue::Kind kind) {
 
 void PickleTree::charge(size_t items) {
   charged_ += items;
-  if (charged_ > kMaxValues) fail("the pickle holds more than ", kMaxValues, " values");
+  if (charged_ > most_) {
+    fail("the pickle holds more than ", most_, " values, which no checkpoint of its size does");
+  }
 }
 
 }  // namespace gear::io

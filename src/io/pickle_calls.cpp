@@ -48,14 +48,16 @@ const std::set<std::string_view> kInertCalls = {
 const std::set<std::string_view> kInertPackages = {"lightning", "lightning_fabric", "omegaconf",
                                                    "pytorch_lightning"};
 
-/// Modules none of whose classes belongs into a checkpoint: a file that builds one is an attack.
+/// Modules whose classes, beyond those listed above, do not belong into a checkpoint. Of modules
+/// that act on the machine, a file that builds one is an attack; torch and numpy have nothing else
+/// that weights are made of.
 const std::set<std::string_view> kRefusedPackages = {
-    "_posixsubprocess", "asyncio",   "builtins",   "code",     "codeop",    "commands",
-    "ctypes",           "functools", "importlib",  "io",       "linecache", "marshal",
-    "multiprocessing",  "nt",        "operator",   "os",       "pdb",       "pickle",
-    "platform",         "posix",     "pty",        "runpy",    "shutil",    "signal",
-    "socket",           "ssl",       "subprocess", "sys",      "tempfile",  "threading",
-    "timeit",           "types",     "webbrowser", "zipimport"};
+    "_posixsubprocess", "asyncio",   "builtins",  "code",       "codeop",     "commands",
+    "ctypes",           "functools", "importlib", "io",         "linecache",  "marshal",
+    "multiprocessing",  "nt",        "numpy",     "operator",   "os",         "pdb",
+    "pickle",           "platform",  "posix",     "pty",        "runpy",      "shutil",
+    "signal",           "socket",    "ssl",       "subprocess", "sys",        "tempfile",
+    "threading",        "timeit",    "torch",     "types",      "webbrowser", "zipimport"};
 
 std::string_view package_of(std::string_view name) { return name.substr(0, name.find('.')); }
 

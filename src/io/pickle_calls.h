@@ -11,7 +11,7 @@ PickleValue* reduced(PickleTree& tree, PickleValue* callable, PickleValue* argum
 
 /// What takes the place of `cls.__new__(cls, *arguments)`: as above, but classes of other packages
 /// become inert objects (training frameworks pickle callbacks and configurations). Classes of
-/// modules that act on the machine are an Error.
+/// modules that act on the machine, and unknown ones of torch and numpy, are an Error.
 PickleValue* constructed(PickleTree& tree, PickleValue* cls, PickleValue* arguments);
 
 }  // namespace gear::io

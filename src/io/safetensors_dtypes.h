@@ -9,13 +9,17 @@
 namespace gear::io {
 
 /// The dtypes of the format and LibTorch's names for them.
-inline constexpr std::array<std::pair<std::string_view, at::ScalarType>, 15> kSafetensorsDtypes{{
+inline constexpr std::array<std::pair<std::string_view, at::ScalarType>, 19> kSafetensorsDtypes{{
     {"F64", at::kDouble},
     {"F32", at::kFloat},
     {"F16", at::kHalf},
     {"BF16", at::kBFloat16},
     {"F8_E4M3", at::kFloat8_e4m3fn},
+    {"F8_E4M3FNUZ", at::kFloat8_e4m3fnuz},
     {"F8_E5M2", at::kFloat8_e5m2},
+    {"F8_E5M2FNUZ", at::kFloat8_e5m2fnuz},
+    {"F8_E8M0", at::kFloat8_e8m0fnu},
+    {"C64", at::kComplexFloat},
     {"I64", at::kLong},
     {"I32", at::kInt},
     {"I16", at::kShort},

@@ -94,25 +94,19 @@ at::ScalarType read_dtype(const std::string& where, const Json& entry) {
   fail(where, ": dtype '", name, "' is unknown to this reader");
 }
 
-/// Fills `shape` and returns the bytes it stands for, refusing products beyond 63 bits.
+/// Fills `shape` and returns the bytes it stands for.
 uint64_t read_shape(const std::string& where, const Json& entry, TensorInfo& info) {
   const auto found = entry.find("shape");
   if (found == entry.end() || !found->is_array()) fail(where, ": shape is missing");
-  bool empty = false;
   for (const auto& size : *found) {
     if (!size.is_number_unsigned() || size.get<uint64_t>() > INT64_MAX) {
       fail(where, ": shape ", found->dump(), " holds something that is not a size");
     }
     info.shape.push_back(size.get<int64_t>());
-    empty = empty || info.shape.back() == 0;
   }
-  int64_t bytes = static_cast<int64_t>(c10::elementSize(info.dtype));
-  for (const int64_t size : info.shape) {
-    if (!empty && __builtin_mul_overflow(bytes, size, &bytes)) {
-      fail(where, ": shape ", found->dump(), " overflows 63 bits");
-    }
-  }
-  return empty ? 0 : static_cast<uint64_t>(bytes);
+  const auto bytes = tensor_bytes(info.shape, info.dtype);
+  if (!bytes) fail(where, ": shape ", found->dump(), " overflows 63 bits");
+  return *bytes;
 }
 
 TensorInfo read_info(const std::string& where, const Json& entry, uint64_t data_begin,
@@ -194,13 +188,12 @@ const TensorInfo& SafetensorsFile::info(const std::string& name) const {
 
 at::Tensor SafetensorsFile::tensor(const std::string& name) const {
   const TensorInfo& entry = info(name);
-  if (entry.dtype == at::kBool) {  // any other byte in a bool is undefined behaviour
-    const auto bytes = file_->bytes().substr(entry.begin, entry.end - entry.begin);
-    if (std::any_of(bytes.begin(), bytes.end(), [](char byte) { return byte != 0 && byte != 1; })) {
-      fail(file_->path(), ": ", name, ": BOOL data must be bytes of 0 and 1");
-    }
-  }
-  return tensor_over(file_, entry.begin, entry.shape, entry.dtype);
+  return with_context(file_->path() + ": " + name,
+                      [&] { return tensor_over(file_, entry.begin, entry.shape, entry.dtype); });
+}
+
+bool SafetensorsFile::recognises(const MappedFile& file) {
+  return file.size() > kLengthBytes && file.data()[kLengthBytes] == '{';
 }
 
 }  // namespace gear::io

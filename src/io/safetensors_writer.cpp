@@ -79,7 +79,9 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
     file.write(&length, sizeof length);
     file.write(header);
     for (const size_t index : order) {
-      const auto data = tensors[index].second.detach().to(at::kCPU).contiguous();
+      // Conjugated or negated views keep other bytes than their values.
+      const auto values = tensors[index].second.detach().resolve_conj().resolve_neg();
+      const auto data = values.to(at::kCPU).contiguous();
       file.write(data.const_data_ptr(), data.nbytes());
     }
   });

@@ -6,6 +6,7 @@
 
 #include "gear/core/error.h"
 #include "gear/io/mapped_file.h"
+#include "gear/io/safetensors.h"
 #include "io/torch_storages.h"
 #include "io/unpickler.h"
 #include "io/zip_reader.h"
@@ -64,11 +65,10 @@ const PickleValue* read_zip(const std::shared_ptr<const MappedFile>& file, Pickl
   const ZipReader zip(file);
   const std::string root = root_folder(zip, file->path());
   check_byte_order(zip, file->path(), root + "/byteorder");
-  const auto& pickle = zip.record(root + std::string(kPickleRecord));
+  const auto pickle = zip.bytes(zip.record(root + std::string(kPickleRecord)));
   StorageTable storages(tree);
   const PickleValue* value = with_context(file->path(), [&] {
-    Unpickler unpickler(tree, zip.bytes(pickle),
-                        [&](PickleValue* id) { return storages.add(*id); });
+    Unpickler unpickler(tree, pickle, [&](PickleValue* id) { return storages.add(*id); });
     return unpickler.load();
   });
   for (auto& [key, entry] : storages.entries()) {
@@ -78,7 +78,9 @@ const PickleValue* read_zip(const std::shared_ptr<const MappedFile>& file, Pickl
       fail(file->path(), ": record ", name, " has ", record.size, " bytes, but the storage needs ",
            entry.bytes());
     }
-    entry.value->tensor = tensor_over(file, record.begin, {entry.count}, entry.dtype);
+    entry.value->tensor = with_context(file->path() + ": record " + name, [&] {
+      return tensor_over(file, record.begin, {entry.count}, entry.dtype);
+    });
   }
   with_context(file->path(), [&] { build_tensors(tree); });
   return value;
@@ -141,7 +143,9 @@ class LegacyReader {
     if (left - sizeof count < static_cast<uint64_t>(entry.bytes())) {
       fail("ends within storage ", key, "; it is truncated, fetch or copy it again");
     }
-    entry.value->tensor = tensor_over(file_, at + sizeof count, {count}, entry.dtype);
+    entry.value->tensor = with_context("storage " + key, [&] {
+      return tensor_over(file_, at + sizeof count, {count}, entry.dtype);
+    });
     return at + sizeof count + static_cast<uint64_t>(entry.bytes());
   }
 
@@ -208,9 +212,9 @@ class TensorCollector {
 
 }  // namespace
 
-TorchArchive::TorchArchive(const std::filesystem::path& path)
-    : path_(path.string()), tree_(std::make_shared<PickleTree>()) {
+TorchArchive::TorchArchive(const std::filesystem::path& path) : path_(path.string()) {
   const auto file = MappedFile::open(path);
+  tree_ = std::make_shared<PickleTree>(file->size());
   if (file->bytes().starts_with(kZipStart)) {
     root_ = read_zip(file, *tree_);
   } else if (recognises(*file)) {
@@ -221,8 +225,7 @@ TorchArchive::TorchArchive(const std::filesystem::path& path)
 }
 
 bool TorchArchive::recognises(const MappedFile& file) {
-  // safetensors begins with a length, whose bytes may look like either format; '{' follows it.
-  if (file.size() > 8 && file.data()[8] == '{') return false;
+  if (SafetensorsFile::recognises(file)) return false;
   return file.bytes().starts_with(kZipStart) || (file.size() > 1 && file.data()[0] == kPickleStart);
 }
 

@@ -7,6 +7,7 @@
 
 #include "gear/core/error.h"
 #include "gear/core/tensor.h"
+#include "gear/io/mapped_file.h"
 
 namespace gear::io {
 namespace {
@@ -32,12 +33,15 @@ constexpr std::array<std::pair<std::string_view, at::ScalarType>, 15> kStorageTy
 }};
 
 /// The dtypes that torch._utils._rebuild_tensor_v3 serves.
-constexpr std::array<std::pair<std::string_view, at::ScalarType>, 5> kUntypedDtypes{{
+constexpr std::array<std::pair<std::string_view, at::ScalarType>, 8> kUntypedDtypes{{
     {"torch.uint16", at::kUInt16},
     {"torch.uint32", at::kUInt32},
     {"torch.uint64", at::kUInt64},
     {"torch.float8_e4m3fn", at::kFloat8_e4m3fn},
+    {"torch.float8_e4m3fnuz", at::kFloat8_e4m3fnuz},
     {"torch.float8_e5m2", at::kFloat8_e5m2},
+    {"torch.float8_e5m2fnuz", at::kFloat8_e5m2fnuz},
+    {"torch.float8_e8m0fnu", at::kFloat8_e8m0fnu},
 }};
 
 constexpr size_t kMaxDims = 64;
@@ -74,12 +78,10 @@ void check_view(const View& view, int64_t available) {
   if (view.sizes.size() != view.strides.size()) {
     fail("a tensor has ", view.sizes.size(), " sizes and ", view.strides.size(), " strides");
   }
-  int64_t count = 1;
+  const auto elements = tensor_bytes(view.sizes, at::kByte);
+  const auto count = static_cast<int64_t>(elements.value_or(0));
   int64_t last = view.offset;
-  bool overflow = false;
-  for (size_t i = 0; i < view.sizes.size(); ++i) {
-    overflow = overflow || __builtin_mul_overflow(count, view.sizes[i], &count);
-  }
+  bool overflow = !elements;
   for (size_t i = 0; i < view.sizes.size() && !overflow && count > 0; ++i) {
     int64_t reach = 0;
     overflow = __builtin_mul_overflow(view.sizes[i] - 1, view.strides[i], &reach) ||

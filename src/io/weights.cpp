@@ -50,8 +50,8 @@ Content content_of(const MappedFile& file) {
   if (begins_like_a_web_page(bytes)) {
     fail(path, ": is a web page, not weights; the link probably needed a login, fetch it again");
   }
+  if (SafetensorsFile::recognises(file)) return Content::kSafetensors;
   if (TorchArchive::recognises(file)) return Content::kTorch;
-  if (bytes.size() > 8 && bytes[8] == '{') return Content::kSafetensors;
   if (bytes[0] == '{') return Content::kIndex;
   if (path.ends_with(".safetensors")) return Content::kSafetensors;  // damaged: says where
   if (bytes.size() > 262 && bytes.substr(257, 5) == "ustar") {

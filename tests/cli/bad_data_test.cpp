@@ -64,7 +64,7 @@ TEST(BadData, FewerPicturesThanABatchSaysWhatToLower) {
   expect_user_error(tiny.train({"data.batch_size=64"}),
                     tiny.data().string() + ": holds 12 images, fewer than data.batch_size (64); "
                     "lower data.batch_size or add images");
-  EXPECT_EQ(names_in(tiny.run() / "checkpoints"), std::set<std::string>());
+  EXPECT_FALSE(fs::exists(tiny.run()));
 }
 
 TEST(BadData, MoreClassesThanConfiguredSaysWhatToRaise) {
@@ -75,38 +75,44 @@ TEST(BadData, MoreClassesThanConfiguredSaysWhatToRaise) {
   EXPECT_FALSE(fs::exists(tiny.run()));
 }
 
+const fs::path kGoldenPictures = GEAR_SOURCE_DIR "/tests/golden/preprocess";
+
 /// Adds one picture of each kind that cannot be read to the 12 good ones.
 void add_bad_pictures(const TinySetup& tiny) {
   const fs::path apple = tiny.data() / "apple";
   const std::string good = io::read_bytes(apple / "0.png");
   io::write_bytes(apple / "x-corrupt.png", "this is no picture at all");
   io::write_bytes(apple / "x-truncated.png", good.substr(0, good.size() / 2));
+  fs::copy_file(kGoldenPictures / "bad_images" / "truncated.jpg", apple / "x-truncated.jpg");
   io::write_bytes(apple / "x-zero.png", "");
   // A bitmap of one bit a pixel: valid, and 100 megapixels in 12.5 MB.
   io::write_bytes(apple / "x-huge.ppm", "P4\n10000 10000\n" + std::string(12'500'000, '\0'));
 }
 
-/// What is said about each of them, in the order of their names.
+/// The whole of what is said about each of them, in the order of their names.
 std::vector<std::string> bad_picture_sentences(const TinySetup& tiny) {
   const std::string stem = (tiny.data() / "apple").string() + "/x-";
   return {stem + "corrupt.png: not an image: expected JPEG, PNG, WebP, TIFF, BMP or PNM, got a "
-                 "file that starts with the bytes 74 68 69 73",
+                 "file that starts with the bytes 74 68 69 73\n",
           stem + "huge.ppm: too large: 10000 x 10000 pixels are more than the limit of 50 "
-                 "megapixels",
-          stem + "truncated.png: damaged PNG: ", stem + "zero.png: the file is empty (0 bytes)"};
+                 "megapixels\n",
+          stem + "truncated.jpg: damaged JPEG: Premature end of input file\n",
+          stem + "truncated.png: damaged PNG: the file ends too early\n",
+          stem + "zero.png: the file is empty (0 bytes)\n"};
 }
 
 TEST(BadData, UnreadablePicturesAreSkippedCountedAndNamed) {
   const TinySetup tiny;
   add_bad_pictures(tiny);
-  const Outcome outcome = tiny.train({"steps=4", "data.max_bad_share=0.3"});  // one epoch of 16
+  // Three epochs: each leaves one of the 17 out, because four are not a batch.
+  const Outcome outcome = tiny.train({"steps=12", "data.max_bad_share=0.3"});
   EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
   for (const std::string& sentence : bad_picture_sentences(tiny)) {
     EXPECT_THAT(outcome.err, HasSubstr("warning: image skipped: " + sentence));
   }
   EXPECT_EQ(outcome.last_error_line(),
-            "warning: 4 unreadable images were skipped (named above)");
-  EXPECT_TRUE(fs::exists(tiny.run() / "checkpoints" / "step-00000004"));
+            "warning: 5 unreadable images were skipped (named above)");
+  EXPECT_TRUE(fs::exists(tiny.run() / "checkpoints" / "step-00000012"));
 }
 
 TEST(BadData, PreviewsLeaveOutUnreadablePictures) {
@@ -128,6 +134,31 @@ TEST(BadData, TooManyUnreadablePicturesStopTheRun) {
   EXPECT_EQ(partial_files(tiny.root()), std::vector<std::string>());
 }
 
+TEST(BadData, UnusualButValidPicturesAreNotSkipped) {
+  // 16 bits, one bit, grey, palette, CMYK, with and without transparency, progressive, one pixel.
+  const TinySetup tiny;
+  const fs::path data = tiny.root() / "unusual";
+  fs::create_directories(data);
+  fs::copy(kGoldenPictures / "images", data / "pictures");
+  const Outcome check = tiny.gear({"data", "check", data.string()});
+  EXPECT_EQ(check.exit_code, exit_code::kSuccess) << check.err;
+  const Outcome train = tiny.train({"data.path=" + data.string(), "steps=8"});
+  EXPECT_EQ(train.exit_code, exit_code::kSuccess) << train.err;
+  EXPECT_EQ(train.err.find("skipped"), std::string::npos) << train.err;
+  EXPECT_TRUE(fs::exists(tiny.run() / "checkpoints" / "step-00000008"));
+}
+
+TEST(BadData, HeldOutPicturesMayHaveMoreClassesThanTheModel) {
+  const TinySetup tiny;
+  const fs::path held_out = tiny.root() / "held-out";
+  write_pictures(held_out, 1);
+  io::write_png(held_out / "quince" / "0.png", noise_image(7));
+  ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);
+  const Outcome outcome = tiny.gear({"eval", tiny.run().string(), "--data", held_out.string()});
+  EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("reconstruction of 3 pictures"));
+}
+
 TEST(DataCheck, CountsClassesAndSizes) {
   const TinySetup tiny;
   const Outcome outcome = tiny.gear({"data", "check", tiny.data().string()});
@@ -145,11 +176,20 @@ TEST(DataCheck, NamesEveryUnreadablePictureAndFails) {
   const Outcome outcome = tiny.gear({"data", "check", tiny.data().string()});
   expect_user_error(outcome,
                     tiny.data().string() +
-                        ": 4 of 16 pictures cannot be read (named above); repair or remove them. "
+                        ": 5 of 17 pictures cannot be read (named above); repair or remove them. "
                         "Training skips them while their share is at most data.max_bad_share");
   for (const std::string& sentence : bad_picture_sentences(tiny)) {
     EXPECT_THAT(outcome.err, HasSubstr("warning: " + sentence));
   }
+}
+
+TEST(DataEmoji, HoldingEveryPictureOutIsRefused) {
+  const TinySetup tiny;
+  const fs::path out = tiny.root() / "emoji";
+  expect_user_error(tiny.gear({"data", "emoji", "--out", out.string(), "--val-every", "1"}),
+                    "val_every: must be 0 (nothing held out) or at least 2 (1 would leave nothing "
+                    "to train on), got 1");
+  EXPECT_FALSE(fs::exists(out));
 }
 
 TEST(DataEmoji, MissingFontNamesThePackage) {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 
 #include "data/emoji_list.h"
 #include "gear/data/image_folder.h"
@@ -101,6 +103,14 @@ TEST_F(EmojiTest, AgainWithEqualOptionsDoesNothingAndWithOthersIsRefused) {
                 "another folder or remove it");
 }
 
+TEST_F(EmojiTest, HoldingEveryPictureOutIsRefused) {
+  options_.val_every = 1;
+  EXPECT_EQ(error_of([&] { render_emoji(options_); }),
+            "val_every: must be 0 (nothing held out) or at least 2 (1 would leave nothing to train "
+            "on), got 1");
+  EXPECT_FALSE(std::filesystem::exists(options_.out));
+}
+
 TEST_F(EmojiTest, AForeignFolderIsLeftAlone) {
   if (!skip_.empty()) GTEST_SKIP() << skip_;
   std::filesystem::create_directories(options_.out);
@@ -130,6 +140,61 @@ TEST_F(EmojiTest, AMissingFontOrListNamesItsPackage) {
   EXPECT_THAT(error_of([&] { render_emoji(options); }),
               HasSubstr("is not a font that can be read"));
   EXPECT_FALSE(std::filesystem::exists(options.out));
+}
+
+/// What a user gets who says nothing but where to write.
+class DefaultEmojiTest : public ::testing::Test {
+ protected:
+  DefaultEmojiTest() {
+    options_.out = folder_ / "set";
+    for (const auto& [file, package] : {std::pair(options_.font, "fonts-noto-color-emoji"),
+                                        std::pair(options_.list, "unicode-data")}) {
+      if (!std::filesystem::exists(file)) skip_ = std::string(package) + " is not installed";
+    }
+  }
+  TemporaryFolder folder_;
+  EmojiOptions options_;
+  std::string skip_;
+};
+
+TEST_F(DefaultEmojiTest, HoldsAbout1900PicturesOfNineGroupsATenthOfThemHeldOut) {
+  if (!skip_.empty()) GTEST_SKIP() << skip_;
+  const EmojiSummary summary = render_emoji(options_);
+  const int64_t pictures = summary.train_images + summary.val_images;
+  EXPECT_GE(pictures, 1800);
+  EXPECT_LE(pictures, 2000);
+  EXPECT_EQ(summary.classes, 9);
+  EXPECT_EQ(summary.val_images, pictures / 10);
+  const ImageFolder train(options_.out / "train");
+  const ImageFolder val(options_.out / "val");
+  EXPECT_EQ(train.size(), summary.train_images);
+  EXPECT_EQ(val.size(), summary.val_images);
+  EXPECT_EQ(train.classes(), val.classes());
+  EXPECT_EQ(io::read_image(train.path(0)).width, 136);
+
+  std::istringstream captions(io::read_bytes(options_.out / "captions.jsonl"));
+  int64_t lines = 0;
+  for (std::string line; std::getline(captions, line); ++lines) {
+    const auto entry = nlohmann::json::parse(line);
+    const auto file = entry.at("file").get<std::string>();
+    EXPECT_TRUE(std::filesystem::exists(options_.out / file)) << file;
+    EXPECT_FALSE(entry.at("caption").get<std::string>().empty()) << file;
+    for (const char* tone : {"1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"}) {
+      EXPECT_EQ(file.find(tone), std::string::npos) << file;
+    }
+  }
+  EXPECT_EQ(lines, pictures);
+}
+
+TEST_F(DefaultEmojiTest, SubgroupsAreAboutAHundredAndSkinTonesComeOnRequest) {
+  if (!skip_.empty()) GTEST_SKIP() << skip_;
+  std::set<std::string> subgroups;
+  const auto list = read_emoji_list(options_.list, /*skin_tones=*/false);
+  for (const Emoji& emoji : list) subgroups.insert(slug(emoji.subgroup));
+  EXPECT_GE(subgroups.size(), 90U);
+  EXPECT_LE(subgroups.size(), 110U);
+  const auto with_tones = read_emoji_list(options_.list, /*skin_tones=*/true);
+  EXPECT_GT(with_tones.size(), list.size() + 1500);
 }
 
 }  // namespace

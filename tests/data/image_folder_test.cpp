@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "gear/io/image.h"
 #include "io/temporary_folder.h"
 
 namespace gear::data {
@@ -45,6 +46,26 @@ TEST(ImageFolder, LinkedClassFoldersCount) {
   std::filesystem::create_directories(folder / "set");
   std::filesystem::create_directory_symlink(folder / "elsewhere", folder / "set/linked");
   EXPECT_EQ(ImageFolder(folder / "set").size(), 1);
+}
+
+TEST(ImageFolder, AClassThatIsALinkToItselfIsNamed) {
+  const TemporaryFolder folder;
+  touch(folder / "a/1.png");
+  std::filesystem::create_symlink("loop", folder / "loop");
+  EXPECT_EQ(refusal(folder.path()),
+            (folder / "loop").string() +
+                ": cannot be told to be a folder or a file (Too many levels of symbolic links); "
+                "repair or remove it");
+}
+
+TEST(ImageFolder, APictureThatIsALinkToItselfIsOneThatCannotBeRead) {
+  const TemporaryFolder folder;
+  touch(folder / "a/1.png");
+  std::filesystem::create_symlink("loop.png", folder / "a/loop.png");
+  const ImageFolder images(folder.path());
+  EXPECT_EQ(images.size(), 2);
+  EXPECT_EQ(error_of([&] { io::read_image(images.path(1)); }),
+            (folder / "a/loop.png").string() + ": cannot open: Too many levels of symbolic links");
 }
 
 TEST(ImageFolder, EmptyClassFoldersAreAllowedAndNamed) {

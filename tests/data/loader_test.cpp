@@ -8,6 +8,7 @@
 #include <set>
 
 #include "data/pictures.h"
+#include "gear/data/held_out.h"
 #include "gear/data/transform.h"
 #include "io/temporary_folder.h"
 
@@ -244,6 +245,24 @@ TEST_F(LoaderTest, SizesThatDoNotFitAreRefused) {
             root +
                 ": holds 2 class folders, more than data.num_classes (1); raise it, or set it to 0 "
                 "to take the number of folders");
+}
+
+TEST_F(LoaderTest, ValidationSetsMayHaveMoreClassesThanTheModel) {
+  config_.num_classes = 1;
+  ValidationLoader validation(source(), config_, share_);
+  int64_t images = 0;
+  while (const auto batch = validation.next()) images += batch->images.size(0);
+  EXPECT_EQ(images, kImages);
+}
+
+TEST_F(LoaderTest, OneHeldOutPictureLooksAsValidationSeesIt) {
+  config_.val_filter = Filter::kBilinear;
+  const auto images = source();
+  ValidationLoader validation(images, config_, share_);
+  const auto batch = validation.next();
+  for (int64_t i = 0; i < batch->images.size(0); ++i) {
+    EXPECT_TRUE(read_held_out(images->path(i), config_).equal(batch->images[i])) << i;
+  }
 }
 
 TEST_F(LoaderTest, ItCanBeDestroyedAtAnyMoment) {

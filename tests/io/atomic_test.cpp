@@ -2,13 +2,32 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdio.h>  // renameat2
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 
 #include "gear/io/hash.h"
 #include "io/temporary_folder.h"
+
+namespace {
+int renameat2_error = 0;  // 0: the call works as ever
+}  // namespace
+
+/// Takes the place of the C library's own, so that a test can play a file system without it.
+extern "C" int renameat2(int old_folder, const char* old_path, int new_folder, const char* new_path,
+                         unsigned int flags) noexcept {
+  if (renameat2_error == 0) {
+    return static_cast<int>(
+        syscall(SYS_renameat2, old_folder, old_path, new_folder, new_path, flags));
+  }
+  errno = renameat2_error;
+  return -1;
+}
 
 namespace gear::io {
 namespace {
@@ -127,6 +146,36 @@ TEST(AtomicDirectory, ReplacesAnOlderFolderOfTheSameNameAsAWhole) {
   write_bytes(directory.path() / "new", "2");
   directory.commit();
   EXPECT_THAT(names_in(folder / "step-1"), ::testing::ElementsAre("new"));
+  EXPECT_EQ(names_in(folder.path()).size(), 1u);
+}
+
+/// Replaces `folder`/step-1, which holds "old", where renameat2 fails with `error`.
+void replace_without_exchange(const TemporaryFolder& folder, int error) {
+  fs::create_directories(folder / "step-1");
+  write_bytes(folder / "step-1" / "old", "1");
+  AtomicDirectory directory(folder / "step-1");
+  write_bytes(directory.path() / "new", "2");
+  renameat2_error = error;
+  const auto message = error_of([&] { directory.commit(); });
+  renameat2_error = 0;
+  if (!message.empty()) fail(message);
+}
+
+TEST(AtomicDirectory, ReplacesAFolderAlsoWhereTheFileSystemCannotExchangeTwo) {
+  for (const int error : {EINVAL, ENOSYS}) {
+    const TemporaryFolder folder;
+    replace_without_exchange(folder, error);
+    EXPECT_THAT(names_in(folder / "step-1"), ::testing::ElementsAre("new"));
+    EXPECT_EQ(names_in(folder.path()).size(), 1u);
+  }
+}
+
+TEST(AtomicDirectory, AFolderThatCannotBeReplacedStays) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(error_of([&] { replace_without_exchange(folder, EIO); }),
+            (folder / "step-1").string() +
+                ": cannot replace the folder of this name: Input/output error");
+  EXPECT_THAT(names_in(folder / "step-1"), ::testing::ElementsAre("old"));
   EXPECT_EQ(names_in(folder.path()).size(), 1u);
 }
 

@@ -105,6 +105,24 @@ inline std::string make_jpeg(const JpegParts& parts) {
   return bytes;
 }
 
+struct TiffEntry {
+  uint32_t tag = 0, value = 0;  // one number of 32 bits
+};
+
+/// A TIFF whose only directory holds these entries, with 16 zero bytes at offset 8. For what
+/// libtiff would not write.
+inline std::string make_tiff(const std::vector<TiffEntry>& entries) {
+  constexpr uint32_t kLong = 4, kData = 16;
+  std::string bytes = std::string("II*\0", 4) + little_endian(8 + kData) +
+                      std::string(kData, '\0') +
+                      little_endian(static_cast<uint32_t>(entries.size()), 2);
+  for (const auto& [tag, value] : entries) {
+    bytes += little_endian(tag, 2) + little_endian(kLong, 2) + little_endian(1);
+    bytes += little_endian(value);
+  }
+  return bytes + little_endian(0);
+}
+
 struct TiffParts {
   uint32_t width = 1, height = 1;
   int bits = 8, samples = 3, photometric = PHOTOMETRIC_RGB, compression = COMPRESSION_LZW;

@@ -121,6 +121,22 @@ TEST(PngDecoder, InterlacedRowsComeOutInOrder) {
   EXPECT_EQ(decoded(png), grey({11, 22, 33, 44}));
 }
 
+TEST(PngDecoder, AFileThatEndsBehindTheDataOfItsLastRowIsWhole) {
+  const PngParts plain{.width = 4, .height = 2, .rows = bytes_of({0, 1, 2, 3, 4, 0, 5, 6, 7, 8})};
+  const PngParts interlaced{
+      .width = 2, .height = 2, .interlace = 1, .rows = bytes_of({0, 11, 0, 22, 0, 33, 44})};
+  for (const PngParts& parts : {plain, interlaced}) {
+    const std::string png = make_png(parts);
+    const auto expected = decoded(png);
+    constexpr size_t kChecksums = 4 + 4 + 12;  // of zlib, of the chunk, and the chunk IEND
+    for (size_t missing = 1; missing <= kChecksums; ++missing) {
+      EXPECT_EQ(decoded(png.substr(0, png.size() - missing)), expected) << missing;
+    }
+    EXPECT_EQ(refusal(png.substr(0, png.size() - kChecksums - 4)),
+              "a.img: damaged PNG: the file ends too early");
+  }
+}
+
 TEST(PngDecoder, DamageIsNamed) {
   const std::string png =
       make_png({.width = 4, .height = 2, .rows = bytes_of({0, 1, 2, 3, 4, 0, 5, 6, 7, 8})});
@@ -247,6 +263,21 @@ TEST_F(TiffDecoder, TheOrientationTagIsApplied) {
   EXPECT_EQ(read_image(folder_ / "b.tif").height, 2);
 }
 
+TEST_F(TiffDecoder, ACutTileIsRefused) {
+  const std::string tiff = make_tiff({{TIFFTAG_IMAGEWIDTH, 16},
+                                      {TIFFTAG_IMAGELENGTH, 16},
+                                      {TIFFTAG_BITSPERSAMPLE, 8},
+                                      {TIFFTAG_COMPRESSION, COMPRESSION_NONE},
+                                      {TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK},
+                                      {TIFFTAG_SAMPLESPERPIXEL, 1},
+                                      {TIFFTAG_TILEWIDTH, 16},
+                                      {TIFFTAG_TILELENGTH, 16},
+                                      {TIFFTAG_TILEOFFSETS, 8},
+                                      {TIFFTAG_TILEBYTECOUNTS, 256}});
+  EXPECT_EQ(refusal(tiff),
+            "a.img: damaged TIFF: its pixels cannot be decoded; the file may be cut short");
+}
+
 TEST_F(TiffDecoder, UnknownLayoutsAndCutFilesAreRefused) {
   write_tiff(folder_ / "a.tif", {.width = 300, .pixels = std::string(900, 'x')});
   const std::string bytes = read_bytes(folder_ / "a.tif");
@@ -303,6 +334,8 @@ TEST(PnmDecoder, TextAndBinaryFormsWithComments) {
   EXPECT_EQ(decoded("P5 2 1 100\n" + bytes_of({50, 100})), grey({128, 255}));
   EXPECT_EQ(decoded("P5 2 1 65535\n" + bytes_of({0, 9, 1, 0})), grey({9, 255}));
   EXPECT_THAT(decoded("P6 1 1 255\n" + bytes_of({1, 2, 3})), ElementsAre(1, 2, 3));
+  EXPECT_THAT(decoded("P6 1#w\n1 255#most\n" + bytes_of({1, 2, 3})), ElementsAre(1, 2, 3));
+  EXPECT_EQ(decoded("P2 2 1 9#most\n9#white\n0"), grey({255, 0}));
 }
 
 TEST(PnmDecoder, DamageIsNamed) {

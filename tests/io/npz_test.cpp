@@ -91,6 +91,10 @@ TEST(ReadNpy, RefusesWhatItCannotReadWithASentence) {
   EXPECT_THAT(refusal(npy("<f4", false, "(7,)", data)), HasSubstr("needs 28 bytes, found 24"));
   EXPECT_THAT(refusal(npy("<f4", false, "(-1,)", data)), HasSubstr("bad shape"));
   EXPECT_THAT(refusal(npy("<f4", false, "(4611686018427387904, 4)", data)), HasSubstr("overflows"));
+  EXPECT_THAT(refusal(npy("<f4", false, "(4611686018427387904, 4, 0)", "")),
+              HasSubstr("overflows"));
+  EXPECT_THAT(refusal(npy("|b1", false, "(2,)", "\x01\x02")),
+              HasSubstr("booleans must be bytes of 0 and 1, found 2"));
   EXPECT_THAT(refusal("\x93NUMPY\x09..........."), HasSubstr("unknown npy version 9"));
   EXPECT_THAT(refusal("hello"), HasSubstr("is not a numpy array"));
 }

@@ -58,6 +58,30 @@ TEST(Safetensors, EveryDtypeReadsBackAsWritten) {
   EXPECT_EQ(file.metadata(), (Metadata{{"step", "12"}, {"quote", "\"é\""}}));
 }
 
+TEST(Safetensors, DtypesThatFewToolsKnowKeepTheirBytes) {
+  const std::pair<at::ScalarType, const char*> dtypes[] = {
+      {at::kFloat8_e4m3fn, "F8_E4M3"},  {at::kFloat8_e4m3fnuz, "F8_E4M3FNUZ"},
+      {at::kFloat8_e5m2, "F8_E5M2"},    {at::kFloat8_e5m2fnuz, "F8_E5M2FNUZ"},
+      {at::kFloat8_e8m0fnu, "F8_E8M0"}, {at::kComplexFloat, "C64"}};
+  const TemporaryFolder folder;
+  const auto bytes = at::arange(16, at::kByte);
+  for (const auto& [dtype, name] : dtypes) {
+    EXPECT_EQ(safetensors_dtype_name(dtype), name);
+    write_safetensors(folder / "x.safetensors", {{"w", bytes.view(dtype)}});
+    const auto found = SafetensorsFile(folder / "x.safetensors").tensor("w");
+    EXPECT_EQ(found.scalar_type(), dtype) << name;
+    EXPECT_TRUE(at::equal(found.view(at::kByte), bytes)) << name;
+  }
+}
+
+TEST(Safetensors, AConjugatedViewIsWrittenAsItsValues) {
+  const TemporaryFolder folder;
+  const auto values = at::rand({4}, at::kComplexFloat);
+  write_safetensors(folder / "x.safetensors", {{"w", values.conj()}});
+  const auto found = SafetensorsFile(folder / "x.safetensors").tensor("w");
+  EXPECT_TRUE(at::equal(found, values.conj().resolve_conj()));
+}
+
 TEST(Safetensors, DataStartsAtAMultipleOfEightAndEveryTensorIsAligned) {
   const TemporaryFolder folder;
   write_safetensors(folder / "x.safetensors", {{"odd", at::ones({3}, at::kByte)},
@@ -177,6 +201,10 @@ const Attack kAttacks[] = {
     {"SizeAboveInt64", file_with(one("U8", "[18446744073709551615]", "[0,1]"), 1), "not a size"},
     {"ShapeOverflow", file_with(one("F32", "[4294967296,4294967296,4]", "[0,0]"), 0), "overflows"},
     {"ShapeOverflowToFit", file_with(one("F32", "[4611686018427387905]", "[0,4]"), 4), "overflows"},
+    {"ShapeOverflowBeforeAZero", file_with(one("F32", "[4611686018427387904,4,0]", "[0,0]"), 0),
+     "overflows"},
+    {"ShapeOverflowBehindAZero", file_with(one("F32", "[0,4611686018427387904,4]", "[0,0]"), 0),
+     "overflows"},
     {"ShapeMismatch", file_with(one("F32", "[3]", "[0,8]"), 8), "needs 12 bytes"},
     {"OneOffset", file_with(one("F32", "[1]", "[0]"), 4), "must be two numbers"},
     {"NegativeOffset", file_with(one("F32", "[1]", "[-4,0]"), 4), "must be two numbers"},
@@ -214,7 +242,8 @@ TEST(Safetensors, BoolBytesOtherThanZeroAndOneAreRefused) {
   bytes.back() = 2;
   write_bytes(folder / "x.safetensors", bytes);
   const SafetensorsFile file(folder / "x.safetensors");
-  EXPECT_THAT(error_of([&] { file.tensor("w"); }), HasSubstr("w: BOOL data"));
+  EXPECT_THAT(error_of([&] { file.tensor("w"); }),
+              HasSubstr("w: booleans must be bytes of 0 and 1, found 2"));
 }
 
 TEST(Safetensors, AFolderAndAMissingFileAreNamed) {

@@ -56,16 +56,16 @@ struct DataConfig {
       config::not_empty());
     v("val_path", val_path, "Held-out ImageFolder for reconstruction metrics; empty: none.");
     v("image_size", image_size, "Side S of the square training crop in pixels.",
-      config::at_least(8));
+      config::in_range(8, 8192));
     v("batch_size", batch_size, "Images per optimizer step, over all ranks and micro-batches.",
-      config::at_least(1));
+      config::in_range(1, 1e6));
     v("workers", workers, "Threads that decode images beside the training step.",
-      config::at_least(1));
-    v("prefetch", prefetch, "Batches kept ready at most.", config::at_least(1));
+      config::in_range(1, 1024));
+    v("prefetch", prefetch, "Batches kept ready at most.", config::in_range(1, 1024));
     v("random_crop", random_crop, "Random crop after the short-side resize; false: centre crop.");
     v("random_flip", random_flip, "Mirror half of the images left to right.");
     v("num_classes", num_classes, "Number of classes; 0 takes the number of class folders.",
-      config::at_least(0));
+      config::in_range(0, 1e6));
     v("max_bad_share", max_bad_share,
       "Unreadable images are skipped and named; above this share of the set the run stops.",
       config::in_range(0, 1));
@@ -74,7 +74,7 @@ struct DataConfig {
     v("cache_mb", cache_mb,
       "Memory a process may use, in MiB, to keep decoded and scaled images; a set that cannot fit "
       "is not kept at all.",
-      config::at_least(0));
+      config::in_range(0, 1e7));
     v("val_filter", val_filter, "Filter that scales held-out images; training uses bicubic.");
     v("sixteen_bit", sixteen_bit,
       "16-bit grey images: clip to 255, as the Python reference does, or scale to 8 bits.");
@@ -82,5 +82,13 @@ struct DataConfig {
     v("exif", exif, "Orientation noted in a JPEG: ignore or apply.");
   }
 };
+
+/// How the files of the set are decoded, wherever that happens.
+inline io::DecodeOptions decode_options(const DataConfig& config) {
+  return {.max_megapixels = config.max_megapixels,
+          .sixteen_bit = config.sixteen_bit,
+          .alpha = config.alpha,
+          .exif = config.exif};
+}
 
 }  // namespace gear::data

@@ -13,7 +13,7 @@ struct EmojiOptions {
   EmojiLabel label = EmojiLabel::kGroup;
   int64_t size = 136;       ///< side in pixels; 136 is the font's own size
   bool skin_tones = false;  ///< also the variants of each person and hand
-  int64_t val_every = 10;   ///< every n-th picture is held out; 0: none
+  int64_t val_every = 10;   ///< every n-th picture is held out, n >= 2; 0: none
   std::filesystem::path font = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";
   std::filesystem::path list = "/usr/share/unicode/emoji/emoji-test.txt";
 };

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "gear/data/batch.h"
 #include "gear/data/data_config.h"
@@ -17,6 +18,9 @@ struct LoaderShare {
   int64_t micro_batch_size = 1;
   uint64_t seed = 0;
 };
+
+/// Throws Error when the set is smaller than one batch of training.
+void expect_full_batch(const ImageFolder& source, const DataConfig& config);
 
 /// Endless training micro-batches, decoded by `config.workers` threads beside the step.
 ///
@@ -45,6 +49,11 @@ class Loader {
   int64_t micro_batches_per_epoch() const;  ///< over all ranks
   int64_t bad_images() const;               ///< distinct ones met so far
 
+  std::vector<int64_t> bad_samples() const;  ///< numbers of those in the source, sorted
+  /// Counts what bad_samples() gave before a restart. Each is tried again when its turn comes,
+  /// since it may have been repaired in between, and is named again if it was not.
+  void restore_bad_samples(const std::vector<int64_t>& samples);
+
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;
@@ -52,7 +61,7 @@ class Loader {
 
 /// Every image of a held-out set once, in order, short side scaled and centre-cropped, in blocks of
 /// `micro_batch_size` that the ranks take in turn. Unreadable images are left out, named and
-/// counted.
+/// counted. The classes of the set need not be those of the training set.
 class ValidationLoader {
  public:
   ValidationLoader(std::shared_ptr<const ImageFolder> source, const DataConfig& config,

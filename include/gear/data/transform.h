@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "gear/data/resize.h"
 
@@ -28,6 +29,19 @@ io::Image resize_short_side(const io::Image& image, int64_t short_side, Filter f
 
 /// Writes `window` of `image`, mirrored left to right if asked, as planes [3, H, W] to `out`.
 void copy_planar(const io::Image& image, const Window& window, bool mirrored, uint8_t* out);
+
+/// How to cut a square out of a scaled picture: where, given the size, and whether mirrored.
+struct Cut {
+  std::function<Window(ImageSize)> window;
+  bool mirrored = false;
+};
+
+Cut centre_cut(int64_t side);  ///< centre_crop(), not mirrored
+
+/// Scales the short side of `image` to `side` and writes the square that `cut` says as planes
+/// [3, side, side] to `out`. Pixels beyond the square are not computed, so that a thin picture
+/// takes no more memory than a square one.
+void scaled_crop(const io::Image& image, int64_t side, Filter filter, const Cut& cut, uint8_t* out);
 
 /// The centre crop of ADM's evaluation suite: halves with a box filter while the short side is at
 /// least twice `side`, scales it to `side` (bicubic), and cuts the middle with rounding down.

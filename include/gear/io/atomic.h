@@ -73,7 +73,7 @@ class AtomicDirectory {
   static std::filesystem::path temporary_path(const std::filesystem::path& final_path);
 
   /// Syncs every file and folder inside, gives the folder its final name (replacing one that is
-  /// there), and syncs its parent.
+  /// there, in one step where the file system can), and syncs its parent.
   void commit();
 
  private:

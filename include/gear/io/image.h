@@ -3,10 +3,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "gear/core/error.h"
 #include "gear/core/tensor.h"
 
 namespace gear::io {
@@ -17,7 +21,7 @@ struct Image {
   Image(int64_t image_width, int64_t image_height)
       : width(image_width),
         height(image_height),
-        pixels(static_cast<size_t>(image_width * image_height * 3)) {}
+        pixels(static_cast<size_t>(image_width) * static_cast<size_t>(image_height) * 3) {}
 
   const uint8_t* row(int64_t y) const { return pixels.data() + y * width * 3; }
   uint8_t* row(int64_t y) { return pixels.data() + y * width * 3; }
@@ -48,11 +52,27 @@ struct DecodeNotes {
 
 /// Decodes a JPEG, PNG, WebP, TIFF, BMP or PNM file; which one follows from its first bytes, not
 /// from its name. A TIFF's own orientation tag is always applied, as Pillow does. Throws Error
-/// "<name>: <reason>" for anything that is empty, damaged, truncated, too large or no such image.
+/// "<name>: <reason>" for anything that is empty, damaged, truncated, too large for the limit or
+/// for the memory, or no such image.
 Image decode_image(std::string_view bytes, const std::string& name,
                    const DecodeOptions& options = {}, DecodeNotes* notes = nullptr);
 Image read_image(const std::filesystem::path& path, const DecodeOptions& options = {},
                  DecodeNotes* notes = nullptr);
+
+/// Runs `action`, which decodes or scales the image `name`. Where memory runs out in it, that is an
+/// Error of this image, as damage is: it can be named and skipped.
+template <class Action>
+decltype(auto) with_memory_for(const std::string& name, Action&& action) {
+  constexpr const char* kSentence =
+      ": there is not enough memory for its pixels; free memory or lower the limit of megapixels";
+  try {
+    return std::forward<Action>(action)();
+  } catch (const std::bad_alloc&) {
+    fail(name, kSentence);
+  } catch (const std::length_error&) {  // more pixels than a vector can ever hold
+    fail(name, kSentence);
+  }
+}
 
 Tensor to_tensor(const Image& image);  ///< a copy as uint8 [3, H, W]
 

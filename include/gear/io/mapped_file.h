@@ -3,8 +3,10 @@
 #include <torch/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,7 +17,7 @@ namespace gear::io {
 /// mapped.
 class MappedFile {
  public:
-  /// Throws Error when `path` is missing, a folder, or cannot be read.
+  /// Throws Error when `path` is missing, not a regular file, or cannot be read; never waits.
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -34,8 +36,16 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+/// What a tensor of this shape takes. Nothing when that leaves 63 bits, where a size of zero counts
+/// as one: LibTorch multiplies the other sizes all the same, for the strides.
+std::optional<uint64_t> tensor_bytes(at::IntArrayRef sizes, at::ScalarType dtype);
+
+/// Throws Error unless each of the bytes is 0 or 1: any other value in a bool is undefined in C++.
+void check_booleans(std::string_view bytes);
+
 /// A contiguous tensor over bytes of the file, which the tensor keeps mapped. Bytes that are not
-/// aligned for `dtype` are copied instead. The caller has checked that the bytes lie in the file.
+/// aligned for `dtype` are copied instead. The caller has checked that the bytes lie in the file;
+/// those of a boolean tensor are looked at by check_booleans, whose Error names no tensor.
 at::Tensor tensor_over(const std::shared_ptr<const MappedFile>& file, size_t offset,
                        at::IntArrayRef sizes, at::ScalarType dtype);
 

@@ -54,7 +54,10 @@ std::string describe(const PickleValue& value);
 /// however deep they nest.
 class PickleTree {
  public:
-  /// A new value. Throws Error beyond a number of values that no checkpoint reaches.
+  /// For the values of a file of `file_bytes` bytes.
+  explicit PickleTree(size_t file_bytes);
+
+  /// A new value. Throws Error beyond a number that no checkpoint of this size reaches.
   PickleValue* add(PickleValue::Kind kind);
   /// Counts `items` copied by one opcode against the same limit: a few bytes of a hostile pickle
   /// could otherwise copy a long list again and again.
@@ -64,6 +67,7 @@ class PickleTree {
 
  private:
   std::deque<PickleValue> values_;
+  size_t most_;
   size_t charged_ = 0;
 };
 

@@ -44,6 +44,10 @@ class SafetensorsFile {
 
   const Metadata& metadata() const { return metadata_; }
 
+  /// Whether the bytes look like such a file: '{' follows the length. Ask before other formats: the
+  /// bytes of the length may look like theirs.
+  static bool recognises(const MappedFile& file);
+
  private:
   std::shared_ptr<const MappedFile> file_;
   std::vector<std::string> names_;
