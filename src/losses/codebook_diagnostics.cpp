@@ -44,7 +44,7 @@ void accumulate(Sums& sums, const Tensor& shifted, const Tensor& nearest, double
   }
 }
 
-AssignmentDiagnostics mean_of(const Sums& sums, int64_t tokens) {
+AssignmentDiagnostics per_token(const Sums& sums, int64_t tokens) {
   const auto count = static_cast<double>(tokens);
   const auto entropy = sums.entropy / count;
   AssignmentDiagnostics result{.entropy = entropy.to(at::kFloat),
@@ -91,8 +91,25 @@ std::vector<AssignmentDiagnostics> assignment_diagnostics(const Tensor& cost,
     }
   }
   std::vector<AssignmentDiagnostics> results;
-  for (const Sums& sum : sums) results.push_back(mean_of(sum, tokens));
+  for (const Sums& sum : sums) results.push_back(per_token(sum, tokens));
   return results;
+}
+
+AssignmentDiagnostics mean_of(const std::vector<AssignmentDiagnostics>& batches) {
+  TORCH_CHECK(!batches.empty(), "mean_of: no diagnostics");
+  AssignmentDiagnostics sum = batches[0];
+  for (size_t i = 1; i < batches.size(); ++i) {
+    sum.entropy = sum.entropy + batches[i].entropy;
+    for (size_t k = 0; k < kTopCounts.size(); ++k) {
+      sum.top_mass[k] = sum.top_mass[k] + batches[i].top_mass[k];
+    }
+  }
+  const auto count = static_cast<double>(batches.size());
+  AssignmentDiagnostics mean{.entropy = sum.entropy / count,
+                             .effective_size = (sum.entropy / count).exp(),
+                             .top_mass = {}};
+  for (size_t k = 0; k < kTopCounts.size(); ++k) mean.top_mass[k] = sum.top_mass[k] / count;
+  return mean;
 }
 
 Tensor codebook_usage(const Tensor& ids, int64_t codebook_size) {
@@ -100,12 +117,11 @@ Tensor codebook_usage(const Tensor& ids, int64_t codebook_size) {
   return used.index_fill(0, ids.flatten(), 1.0).mean();
 }
 
-std::vector<std::pair<std::string, Tensor>> assignment_metrics(const Tensor& cost,
-                                                               double temperature) {
-  const auto diagnostics = assignment_diagnostics(cost, {1.0, temperature});
+std::vector<std::pair<std::string, Tensor>> assignment_metrics(const AssignmentDiagnostics& natural,
+                                                               const AssignmentDiagnostics& soft) {
   std::vector<std::pair<std::string, Tensor>> metrics;
-  append(metrics, "natural_entropy_nats", "codebook/", diagnostics[0]);
-  append(metrics, "entropy_nats", "soft/", diagnostics[1]);
+  append(metrics, "natural_entropy_nats", "codebook/", natural);
+  append(metrics, "entropy_nats", "soft/", soft);
   return metrics;
 }
 

@@ -23,8 +23,8 @@ models::LpipsConfig lpips_config_from(const nlohmann::json& config) {
 
 std::shared_ptr<torch::nn::Module> build_manifest_critics(const std::string& model,
                                                           const nlohmann::json& config) {
-  if (model == "patchgan") return models::PatchGan(patch_gan_config_from(config)).ptr();
-  if (model == "lpips_vgg") return models::Lpips(lpips_config_from(config)).ptr();
+  if (model == "NLayerDiscriminator") return models::PatchGan(patch_gan_config_from(config)).ptr();
+  if (model.starts_with("LPIPS")) return models::Lpips(lpips_config_from(config)).ptr();
   return nullptr;
 }
 

@@ -7,6 +7,7 @@ Outcome check_disc_loss(const Case& golden, Report& report) {
   const auto& config = golden.config();
   const double weight = config.at("lecam_weight");
   const int64_t start = config.at("discriminator_start");
+  const double factor_after_start = config.value("discriminator_factor", 1.0);
   losses::LeCam lecam(config.at("lecam_ema_decay").get<double>());
 
   for (int64_t step = 0; step < config.at("steps").get<int64_t>(); ++step) {
@@ -16,7 +17,7 @@ Outcome check_disc_loss(const Case& golden, Report& report) {
 
     const auto hinge = losses::hinge_discriminator_loss(real, fake);
     const auto regulariser = weight * lecam(real, fake);
-    const double factor = losses::discriminator_factor(step, start);
+    const double factor = losses::discriminator_factor(step, start, factor_after_start);
     report.output(at_step("hinge"), hinge);
     report.output(at_step("lecam"), regulariser);
     report.output(at_step("d_loss"), factor * hinge + regulariser);

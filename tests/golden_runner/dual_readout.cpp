@@ -36,7 +36,8 @@ void report_gradients(Report& report, torch::nn::Module& module, const std::stri
   }
 }
 
-void check_soft_path(const Case& golden, Report& report, Networks& networks, bool straight_through) {
+void check_soft_path(const Case& golden, Report& report, Networks& networks,
+                     bool straight_through) {
   const std::string mode = straight_through ? "ste" : "soft";
   const auto& config = golden.config();
   const auto labels = golden.input("labels");
@@ -128,8 +129,9 @@ Outcome check_dual_readout(const Case& golden, Report& report) {
   Networks networks;
   networks.tokenizer = models::make_tokenizer(vq_config_from(config.at("model")));
   networks.ar = models::ArModel(ar_config_from(config.at("ModelArgs")));
-  networks.projector = models::Projector(networks.ar->config().dim, config.at("projector_dim").get<int64_t>(),
-                                         config.at("z_dims").get<std::vector<int64_t>>());
+  networks.projector =
+      models::Projector(networks.ar->config().dim, config.at("projector_dim").get<int64_t>(),
+                        config.at("z_dims").get<std::vector<int64_t>>());
   load_present_weights(*networks.tokenizer, golden.weights(), "vq.");  // the decoder plays no role
   load_weights(*networks.ar, golden.weights(), "ar.");
   load_weights(*networks.projector, golden.weights(), "projectors.");

@@ -77,13 +77,13 @@ Outcome check_full_llamagen(const Case& golden, Report& report) {
 std::shared_ptr<torch::nn::Module> build_manifest_llamagen(const std::string& model,
                                                            const nlohmann::json& config) {
   const bool text_conditional = config.contains("caption_dim");
-  if (!model.starts_with("llamagen-") || text_conditional) return nullptr;
+  if (!model.starts_with(kFamily) || text_conditional) return nullptr;
   return std::make_shared<models::ArModelImpl>(official_config(config));
 }
 
-std::shared_ptr<torch::nn::Module> build_manifest_projector(const std::string& model,
+std::shared_ptr<torch::nn::Module> build_manifest_projector(const std::string& /*model*/,
                                                             const nlohmann::json& config) {
-  if (!model.starts_with("projector_")) return nullptr;
+  if (!config.contains("in_dim") || !config.contains("out_dims")) return nullptr;
   return std::make_shared<models::ProjectorImpl>(config.at("in_dim").get<int64_t>(),
                                                  config.at("hidden").get<int64_t>(),
                                                  config.at("out_dims").get<std::vector<int64_t>>());

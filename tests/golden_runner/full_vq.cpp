@@ -54,10 +54,9 @@ Outcome check_full_vq(const Case& golden, Report& report) {
   return {};
 }
 
-std::shared_ptr<torch::nn::Module> build_manifest_vq(const std::string& /*model*/,
+std::shared_ptr<torch::nn::Module> build_manifest_vq(const std::string& model,
                                                      const nlohmann::json& config) {
-  const auto name = config.value("model", std::string());
-  return is_built(name) ? models::make_tokenizer(official_config(config)) : nullptr;
+  return is_built(model) ? models::make_tokenizer(official_config(config)) : nullptr;
 }
 
 }  // namespace gear::golden

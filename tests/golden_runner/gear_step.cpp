@@ -90,8 +90,8 @@ void report_scalars(const Case& golden, Report& report, const train::RunConfig& 
   }
 }
 
-void report_final_state(Report& report, const Tensors& initial,
-                        const Tensors& final_state, const std::set<std::string>& rounding_only) {
+void report_final_state(Report& report, const Tensors& initial, const Tensors& final_state,
+                        const std::set<std::string>& rounding_only) {
   for (const auto& [short_name, group] : kGroups) {
     for (const auto& [name, value] : final_state) {
       if (!name.starts_with(group + ".")) continue;
@@ -134,9 +134,8 @@ Outcome check_gear_step(const Case& golden, Report& report) {
     teachers.push_back(stored.back());
   }
   train::GearRecipe recipe(networks.tokenizer, networks.ar, teachers, run);
-  recipe.set_label_dropout([](const data::Batch& batch, const train::StepContext&) {
-    return batch.labels;
-  });
+  recipe.set_label_dropout(
+      [](const data::Batch& batch, const train::StepContext&) { return batch.labels; });
 
   const Tensors initial = snapshot(recipe);
   for (int64_t step = 0; step < run.steps; ++step) {

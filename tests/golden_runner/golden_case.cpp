@@ -16,7 +16,6 @@ namespace {
 
 Tensors read_tensors(const std::filesystem::path& path) {
   Tensors tensors;
-  if (!std::filesystem::exists(path)) return tensors;
   const io::SafetensorsFile file(path);
   for (const std::string& name : file.names()) tensors[name] = file.tensor(name).clone();
   return tensors;
@@ -58,10 +57,17 @@ bool contains(const std::vector<std::string>& list, const std::string& name) {
 Case::Case(const std::filesystem::path& folder) : folder_(folder) {
   std::ifstream stream(folder / "case.json");
   json_ = nlohmann::json::parse(stream);
-  weights_ = read_tensors(folder / "weights.safetensors");
-  inputs_ = read_tensors(folder / "inputs.safetensors");
-  outputs_ = read_tensors(folder / "outputs.safetensors");
-  grads_ = read_tensors(folder / "grads.safetensors");
+  weights_ = read_part("weights");
+  inputs_ = read_part("inputs");
+  outputs_ = read_part("outputs");
+  grads_ = read_part("grads");
+}
+
+Tensors Case::read_part(const std::string& part) const {
+  const auto files = json_.value("files", nlohmann::json::object());
+  if (files.contains(part)) return read_tensors(folder_ / files.at(part).get<std::string>());
+  const auto usual = folder_ / (part + ".safetensors");
+  return std::filesystem::exists(usual) ? read_tensors(usual) : Tensors{};
 }
 
 at::Tensor Case::input(const std::string& name) const {
@@ -196,8 +202,8 @@ void load_weights(torch::nn::Module& module, const Tensors& weights, const std::
   }
 }
 
-at::Tensor formula_tensor(const std::string& name, at::IntArrayRef shape, double scale, double offset,
-                          uint64_t seed) {
+at::Tensor formula_tensor(const std::string& name, at::IntArrayRef shape, double scale,
+                          double offset, uint64_t seed) {
   uint64_t hash = 0xCBF29CE484222325ULL;
   for (const unsigned char byte : name) hash = (hash ^ byte) * 0x100000001B3ULL;
   const uint64_t base = hash + seed * 0x9E3779B97F4A7C15ULL + 0x9E3779B97F4A7C15ULL;
@@ -214,7 +220,8 @@ at::Tensor formula_tensor(const std::string& name, at::IntArrayRef shape, double
   return tensor;
 }
 
-void fill_by_formula(torch::nn::Module& module, const nlohmann::json& weights_formula, uint64_t seed) {
+void fill_by_formula(torch::nn::Module& module, const nlohmann::json& weights_formula,
+                     uint64_t seed) {
   Tensors weights;
   for (const auto& [name, entry] : weights_formula.at("table").items()) {
     const auto shape = entry.at("shape").get<std::vector<int64_t>>();

@@ -28,6 +28,10 @@ class Case {
   at::Tensor input(const std::string& name) const;
 
  private:
+  /// The tensors of one part, from the file that `files` of case.json names, else
+  /// <part>.safetensors where that is there.
+  Tensors read_part(const std::string& part) const;
+
   std::filesystem::path folder_;
   nlohmann::json json_;
   Tensors weights_, inputs_, outputs_, grads_;
@@ -92,11 +96,13 @@ Outcome check_recon_metrics(const Case&, Report&);
 
 /// Copies weights into a module's parameters and buffers by name; fails on a missing or extra name.
 /// `prefix` is removed from the names of the case first; names without it are ignored.
-void load_weights(torch::nn::Module& module, const Tensors& weights, const std::string& prefix = "");
+void load_weights(torch::nn::Module& module, const Tensors& weights,
+                  const std::string& prefix = "");
 
 /// Weights by formula (golden README, "Weights by formula").
-at::Tensor formula_tensor(const std::string& name, at::IntArrayRef shape, double scale, double offset,
-                          uint64_t seed);
-void fill_by_formula(torch::nn::Module& module, const nlohmann::json& weights_formula, uint64_t seed);
+at::Tensor formula_tensor(const std::string& name, at::IntArrayRef shape, double scale,
+                          double offset, uint64_t seed);
+void fill_by_formula(torch::nn::Module& module, const nlohmann::json& weights_formula,
+                     uint64_t seed);
 
 }  // namespace gear::golden

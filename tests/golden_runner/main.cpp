@@ -95,8 +95,7 @@ int run(int argc, char** argv) {
   const auto root = golden_folder(argc, argv);
   std::error_code ignored;
   if (!std::filesystem::is_directory(root, ignored)) {
-    std::fprintf(stderr,
-                 "error: %s: no such folder of golden cases; name one: gear_golden DIR\n",
+    std::fprintf(stderr, "error: %s: no such folder of golden cases; name one: gear_golden DIR\n",
                  root.string().c_str());
     return exit_code::kUserError;
   }

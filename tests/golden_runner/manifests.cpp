@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "gear/core/tensor.h"
+#include "gear/core/text.h"
 #include "gear/nn/meta_scope.h"
 #include "golden_runner/golden_case.h"
 
@@ -11,11 +12,8 @@ namespace gear::golden {
 namespace {
 
 constexpr std::array<ManifestBuilder, 5> kBuilders = {
-    build_manifest_vq,
-    build_manifest_llamagen,
-    build_manifest_projector,
-    build_manifest_dinov2,
-    build_manifest_critics,
+    build_manifest_vq,     build_manifest_llamagen, build_manifest_projector,
+    build_manifest_dinov2, build_manifest_critics,
 };
 
 struct Entry {
@@ -38,10 +36,10 @@ void list_entries(const torch::nn::Module& module, const std::string& prefix,
   }
 }
 
-std::shared_ptr<torch::nn::Module> build(const std::string& model, const nlohmann::json& config) {
+std::shared_ptr<torch::nn::Module> build(const nlohmann::json& config) {
   const nn::MetaScope meta;
   for (const ManifestBuilder builder : kBuilders) {
-    if (auto module = builder(model, config)) return module;
+    if (auto module = builder(config.value("model", std::string()), config)) return module;
   }
   return nullptr;
 }
@@ -64,8 +62,8 @@ void compare(const std::string& model, const nlohmann::ordered_json& manifest,
     const auto dtype = entry.tensor.scalar_type() == at::kLong ? "int64" : "float32";
     const auto found = nlohmann::ordered_json::array(
         {entry.tensor.sizes().vec(), dtype, entry.is_parameter ? "parameter" : "buffer"});
-    report.expect(model + ": " + entry.name + " " + found.dump() + ", expected " +
-                      expected.key() + " " + expected.value().dump(),
+    report.expect(model + ": " + entry.name + " " + found.dump() + ", expected " + expected.key() +
+                      " " + expected.value().dump(),
                   entry.name == expected.key() && found == expected.value());
     ++expected;
   }
@@ -77,18 +75,22 @@ void compare(const std::string& model, const nlohmann::ordered_json& manifest,
 }  // namespace
 
 Outcome check_manifests(const Case& golden, Report& report) {
-  std::string missing;
-  for (const auto& [model, counts] : golden.json().at("models").items()) {
+  const auto& models = golden.json().at("models");
+  std::vector<std::string> missing;
+  for (const auto& [model, counts] : models.items()) {
     std::ifstream stream(golden.folder() / (model + ".json"));
     const auto manifest = nlohmann::ordered_json::parse(stream);
-    if (const auto module = build(model, manifest.at("config"))) {
+    if (const auto module = build(manifest.at("config"))) {
       compare(model, manifest, *module, report);
     } else {
-      missing += (missing.empty() ? "" : ", ") + model;
+      missing.push_back(model);
     }
   }
   if (missing.empty() || !report.passed()) return {};
-  return {.handled = false, .not_built = missing + " (the others agree)"};
+  const size_t built = models.size() - missing.size();
+  return {.handled = false,
+          .not_built = std::to_string(built) + " of " + std::to_string(models.size()) +
+                       " models agree, not built: " + join(missing)};
 }
 
 }  // namespace gear::golden

@@ -9,9 +9,9 @@
 namespace gear::golden {
 
 // One builder per model family, each in full_<family>.cpp or manifest_<family>.cpp and listed in
-// manifests.cpp. `model` is the name of the manifest ("vq-16") and `config` its "config". A builder
-// returns nothing when the name is not one of its own. It runs inside nn::MetaScope: the network
-// has no storage.
+// manifests.cpp. `config` is that of the manifest and `model` its "model" ("VQ-16"), "" where there
+// is none. A builder returns nothing when they are not of its family. It runs inside nn::MetaScope:
+// the network has no storage.
 using ManifestBuilder = std::shared_ptr<torch::nn::Module> (*)(const std::string& model,
                                                                const nlohmann::json& config);
 
@@ -23,7 +23,8 @@ std::shared_ptr<torch::nn::Module> build_manifest_projector(const std::string& m
                                                             const nlohmann::json& config);
 std::shared_ptr<torch::nn::Module> build_manifest_dinov2(const std::string& model,
                                                          const nlohmann::json& config);
-std::shared_ptr<torch::nn::Module> build_manifest_critics(const std::string& model,  // patchgan, lpips
+// PatchGAN and LPIPS
+std::shared_ptr<torch::nn::Module> build_manifest_critics(const std::string& model,
                                                           const nlohmann::json& config);
 
 }  // namespace gear::golden

@@ -89,7 +89,7 @@ void check_run(const Case& golden, Report& report, const nlohmann::json& run) {
 
 void check_cosine(const nlohmann::json& cosine, Report& report) {
   train::OptimizerConfig config;
-  config.schedule = "cosine";
+  config.schedule = train::Schedule::kCosine;
   config.lr_min = cosine.at("lr_min");
   config.warmup_steps = cosine.at("lr_warmup_steps");
   std::vector<double> rates;

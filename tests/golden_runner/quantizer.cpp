@@ -35,8 +35,7 @@ Outcome check_quantizer(const Case& golden, Report& report) {
   report.output("sample_entropy", losses.sample_entropy);
   report.output("avg_entropy", losses.average_entropy);
   const auto codes = quantizer->lookup(quantized.ids);
-  report.output("entry",
-                codes.view({z.size(0), z.size(2), z.size(3), -1}).permute({0, 3, 1, 2}));
+  report.output("entry", codes.view({z.size(0), z.size(2), z.size(3), -1}).permute({0, 3, 1, 2}));
   report.expect("nearest_ids agrees with forward", quantizer->nearest_ids(z).equal(quantized.ids));
 
   const auto soft = models::soft_assignment(quantized.cost, golden.config().at("temperature"));

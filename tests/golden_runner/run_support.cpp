@@ -5,8 +5,10 @@
 
 namespace gear::golden {
 
-JointNetworks make_joint_networks(const train::RunConfig& run, const std::vector<int64_t>& feature_dims,
-                                  const std::array<int64_t, 5>& lpips_channels, int64_t discriminator_width) {
+JointNetworks make_joint_networks(const train::RunConfig& run,
+                                  const std::vector<int64_t>& feature_dims,
+                                  const std::array<int64_t, 5>& lpips_channels,
+                                  int64_t discriminator_width) {
   JointNetworks networks;
   networks.tokenizer.tokenizer = models::make_tokenizer(run.tokenizer);
   networks.tokenizer.tokenizer_ema = models::make_tokenizer(run.tokenizer);

@@ -17,8 +17,10 @@ struct JointNetworks {
 };
 
 /// All trained and critic networks of a small run.
-JointNetworks make_joint_networks(const train::RunConfig& run, const std::vector<int64_t>& feature_dims,
-                                  const std::array<int64_t, 5>& lpips_channels, int64_t discriminator_width);
+JointNetworks make_joint_networks(const train::RunConfig& run,
+                                  const std::vector<int64_t>& feature_dims,
+                                  const std::array<int64_t, 5>& lpips_channels,
+                                  int64_t discriminator_width);
 
 /// Copies of every tensor of the recipe's state as "<group>.<name>".
 Tensors snapshot(train::Recipe& recipe);

@@ -1,5 +1,6 @@
 #include "gear/losses/codebook_diagnostics.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
@@ -56,10 +57,22 @@ TEST(AssignmentDiagnostics, OfFewerThanAThousandCodesGiveThemAllTheMass) {
   EXPECT_FLOAT_EQ(found.top_mass[3].item<float>(), 1.0F);
 }
 
+TEST(AssignmentDiagnostics, OfTwoBatchesAreThoseOfAllTheirTokens) {
+  const auto sure = at::tensor({0.0F, 30.0F, 30.0F, 30.0F}).view({1, 4});
+  const auto costs = at::cat({sure, at::zeros({1, 4})});  // one token on one code, one on all four
+  const auto all = assignment_diagnostics(costs, {1.0})[0];
+  const auto mean = mean_of({assignment_diagnostics(costs.slice(0, 0, 1), {1.0})[0],
+                             assignment_diagnostics(costs.slice(0, 1, 2), {1.0})[0]});
+  EXPECT_NEAR(mean.entropy.item<double>(), all.entropy.item<double>(), 1e-6);
+  EXPECT_NEAR(mean.top_mass[0].item<double>(), all.top_mass[0].item<double>(), 1e-6);
+  EXPECT_NEAR(mean.effective_size.item<double>(), all.effective_size.item<double>(), 1e-5);
+  EXPECT_NEAR(mean.effective_size.item<double>(), 2.0, 1e-5);  // the mean of both sizes is 2.5
+}
+
 TEST(AssignmentDiagnostics, HaveTheirPublicNames) {
   std::vector<std::string> names;
-  for (const auto& [name, value] : assignment_metrics(at::zeros({2, 8}), 0.1))
-    names.push_back(name);
+  const auto found = assignment_diagnostics(at::zeros({2, 8}), {1.0, 0.1});
+  for (const auto& [name, value] : assignment_metrics(found[0], found[1])) names.push_back(name);
   EXPECT_THAT(names,
               ::testing::ElementsAre("codebook/natural_entropy_nats", "codebook/effective_size",
                                      "codebook/top1_prob", "codebook/top10_prob",

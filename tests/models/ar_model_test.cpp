@@ -4,6 +4,7 @@
 #include <ATen/ops/eye.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/zeros_like.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -152,6 +153,8 @@ TEST(ArModel, DroppedLabelsBecomeTheNullClass) {
   ArModel unguided(config);
   EXPECT_FALSE(unguided->has_null_class());
   EXPECT_EQ(unguided->cls_embedding->embedding_table->weight.size(0), 5);
+  EXPECT_TRUE(unguided->drop_labels(labels, at::zeros_like(drop)).equal(labels));
+  EXPECT_THROW(unguided->drop_labels(labels, drop), c10::Error);
 }
 
 TEST(ArModel, TrainModeDropsOutAndEvalModeDoesNot) {

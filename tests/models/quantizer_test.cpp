@@ -202,6 +202,7 @@ TEST(EntropyTerms, OfUniformAssignmentsAreLnKAndItsFlooredValue) {
   EXPECT_NEAR(terms.sample.item<double>(), std::log(kCodes), 1e-4);
   // -ln(1/K + 1e-5): the floor is not small beside 1/K.
   EXPECT_NEAR(terms.average.item<double>(), 9.552, 5e-4);
+  EXPECT_NEAR(terms.average_unbiased.item<double>(), std::log(kCodes), 1e-4);
 }
 
 TEST(EntropyTerms, OfSureAndEvenAssignmentsAreZeroAndLnK) {
@@ -209,6 +210,7 @@ TEST(EntropyTerms, OfSureAndEvenAssignmentsAreZeroAndLnK) {
   const auto terms = entropy_terms(cost, 0.01);
   EXPECT_NEAR(terms.sample.item<double>(), 0.0, 1e-6);
   EXPECT_NEAR(terms.average.item<double>(), std::log(8.0), 1e-3);
+  EXPECT_NEAR(terms.average_unbiased.item<double>(), std::log(8.0), 1e-6);
 }
 
 TEST(SoftAssignment, IsASoftmaxOfNegativeCosts) {

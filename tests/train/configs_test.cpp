@@ -31,8 +31,7 @@ TEST(Configs, PublishedRecipesHaveThePublishedSizes) {
   };
   for (const Expected& expected : {Expected{"b", 768, 12, 12, 4}, Expected{"l", 1024, 24, 16, 8},
                                    Expected{"xl", 1280, 36, 20, 12}}) {
-    const auto config =
-        config::load<RunConfig>(folder + "stage1_vq16_" + expected.size + ".yaml");
+    const auto config = config::load<RunConfig>(folder + "stage1_vq16_" + expected.size + ".yaml");
     EXPECT_EQ(config.recipe, RecipeKind::kGear);
     EXPECT_EQ(config.ar.dim, expected.dim);
     EXPECT_EQ(config.ar.depth, expected.depth);
@@ -43,6 +42,40 @@ TEST(Configs, PublishedRecipesHaveThePublishedSizes) {
     EXPECT_EQ(config.loss.align_tokenizer, 0.5);
     EXPECT_EQ(config.data.batch_size, 256);
   }
+}
+
+TEST(Configs, PublishedStageTwoHasNoWarmUpAndThePublishedLengths) {
+  const std::string folder = GEAR_SOURCE_DIR "/configs/imagenet256/";
+  struct Expected {
+    const char* name;
+    int64_t steps;
+    bool repa;
+  };
+  for (const std::string size : {"b", "l", "xl"}) {
+    for (const Expected& expected :
+         {Expected{"stage2_gear_", 3600000, true}, Expected{"stage2_gear_vq_only_", 4000000, true},
+          Expected{"stage2_llamagen_repa_", 4000000, true},
+          Expected{"stage2_llamagen_", 4000000, false}}) {
+      const std::string name = expected.name + size;
+      const auto config = config::load<RunConfig>(folder + name + ".yaml");
+      EXPECT_EQ(config.recipe, RecipeKind::kAr) << name;
+      EXPECT_EQ(config.steps, expected.steps) << name;
+      EXPECT_EQ(config.optimizer.warmup_steps, 0) << name;
+      EXPECT_EQ(config.optimizer.schedule, Schedule::kConstant) << name;
+      EXPECT_EQ(config.loss.repa, expected.repa) << name;
+    }
+  }
+}
+
+TEST(Configs, TheStraightThroughBaselineDiffersInItsReadOutAlone) {
+  const std::string folder = GEAR_SOURCE_DIR "/configs/imagenet256/";
+  const auto soft = config::load<RunConfig>(folder + "stage1_vq16_xl.yaml");
+  auto ste = config::load<RunConfig>(folder + "stage1_vq16_xl_ste.yaml");
+  EXPECT_EQ(soft.loss.readout, Readout::kSoft);
+  EXPECT_EQ(ste.loss.readout, Readout::kSte);
+  ste.loss.readout = Readout::kSoft;
+  ste.run_dir = soft.run_dir;
+  EXPECT_EQ(config::dump(ste), config::dump(soft));
 }
 
 TEST(RunConfig, ImageSizeMustFitTheTokenizer) {

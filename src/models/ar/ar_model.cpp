@@ -113,7 +113,8 @@ Tensor ArModelImpl::embed_soft(const Tensor& soft) {
 }
 
 Tensor ArModelImpl::drop_labels(const Tensor& labels, const Tensor& drop) const {
-  TORCH_CHECK(has_null_class(), "ArModel: a model built with class_dropout 0 has no null class");
+  TORCH_CHECK(has_null_class() || !drop.any().item<bool>(),
+              "ArModel: a model built with class_dropout 0 has no null class");
   return at::where(drop.to(at::kBool), null_class(), labels);
 }
 

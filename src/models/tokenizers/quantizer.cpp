@@ -3,6 +3,7 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/special_entr.h>
 
 #include "gear/models/tokenizers/vq_quantizer.h"
 
@@ -31,7 +32,8 @@ EntropyTerms entropy_terms(const Tensor& cost, double temperature) {
   const auto p = log_p.exp();
   const auto mean_p = p.mean(0);  // [K]
   return {.sample = -(p * log_p).sum(-1).mean(),
-          .average = -(mean_p * (mean_p + kFloor).log()).sum()};
+          .average = -(mean_p * (mean_p + kFloor).log()).sum(),
+          .average_unbiased = at::special_entr(mean_p.detach()).sum()};
 }
 
 }  // namespace gear::models

@@ -91,7 +91,8 @@ QuantizerLosses VqQuantizer::losses(const Tensor& rows, const Tensor& chosen,
           .commit = config_.commit_weight * at::mse_loss(rows, chosen.detach()),
           .entropy = config_.entropy_ratio * (entropies.sample - entropies.average),
           .sample_entropy = entropies.sample.detach(),
-          .average_entropy = entropies.average.detach()};
+          .average_entropy = entropies.average.detach(),
+          .average_entropy_unbiased = entropies.average_unbiased};
 }
 
 }  // namespace gear::models

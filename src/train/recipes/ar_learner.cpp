@@ -36,8 +36,8 @@ Tensor ArLearner::soft_alignment(const Tensor& soft, const Tensor& labels,
   set_trainable(*networks_.projector, false);
   networks_.ar->eval();
   const nn::AutocastScope autocast(soft.device().type(), config_.precision == Precision::kBf16);
-  const auto inputs = soft.slice(1, 0, soft.size(1) - 1);        // the last token is never an input
-  const auto embeddings = networks_.ar->embed_soft(inputs);      // [B, N - 1, D]
+  const auto inputs = soft.slice(1, 0, soft.size(1) - 1);    // the last token is never an input
+  const auto embeddings = networks_.ar->embed_soft(inputs);  // [B, N - 1, D]
   const auto output =
       networks_.ar->forward(labels, embeddings, {.tap = config_.loss.tap, .early_exit = true});
   return losses::alignment_loss(networks_.projector->forward(output.tap_hidden), targets);
@@ -54,20 +54,21 @@ Metrics ArLearner::backward(const Tensor& ids, const Tensor& labels,
   Metrics metrics;
   {
     const nn::AutocastScope autocast(ids.device().type(), config_.precision == Precision::kBf16);
-    const auto inputs = ids.slice(1, 0, ids.size(1) - 1);        // [B, N - 1]
+    const auto inputs = ids.slice(1, 0, ids.size(1) - 1);  // [B, N - 1]
     const auto output = networks_.ar->forward(labels, networks_.ar->embed_ids(inputs),
                                               {.tap = aligned ? config_.loss.tap : 0});
     const auto ce_loss = losses::next_token_loss(output.logits, ids);
     total = ce_loss;
     metrics.add("ce_loss", ce_loss);
     if (aligned) {
-      const auto align = losses::alignment_loss(networks_.projector->forward(output.tap_hidden), targets);
+      const auto align =
+          losses::alignment_loss(networks_.projector->forward(output.tap_hidden), targets);
       total = total + config_.loss.align_ar * align;
       metrics.add("proj_loss_ar", align);
     }
     metrics.add("ar_total", total);
   }
-  expect_finite_loss(total, "ar_total (transformer)");
+  expect_finite_loss(total, metrics);
   (total * scale).backward();
   return metrics;
 }
@@ -87,13 +88,18 @@ Metrics ArLearner::update(const StepContext& context) {
   optimizer_.zero_grad();
   ema_.update();
   Metrics metrics;
-  metrics.add("lr/ar", rate(context.step + 1));  // of the next update, as the published code logs it
+  metrics.add("lr/ar",
+              rate(context.step + 1));  // of the next update, as the published code logs it
   return metrics;
 }
 
 Tensor ArLearner::drop_labels(const data::Batch& batch, const StepContext& context) const {
   if (config_.ar.class_dropout == 0.0) return batch.labels;
-  const auto drop = at::empty({batch.labels.size(0)}, at::kBool);
+  const int64_t count = batch.labels.size(0);
+  TORCH_CHECK(static_cast<int64_t>(batch.sample_ids.size()) == count,
+              "ArLearner::drop_labels: ", batch.sample_ids.size(), " sample_ids for ", count,
+              " labels");
+  const auto drop = at::empty({count}, at::kBool);
   bool* values = drop.data_ptr<bool>();
   for (size_t i = 0; i < batch.sample_ids.size(); ++i) {
     RandomStream stream(stream_seed(static_cast<uint64_t>(config_.seed), "class_dropout",
@@ -114,8 +120,6 @@ std::vector<TensorGroup> ArLearner::state() {
   return groups;
 }
 
-models::ArModel ArLearner::network(bool ema) const {
-  return ema ? networks_.ar_ema : networks_.ar;
-}
+models::ArModel ArLearner::network(bool ema) const { return ema ? networks_.ar_ema : networks_.ar; }
 
 }  // namespace gear::train

@@ -19,6 +19,15 @@ ArRecipe::ArRecipe(std::shared_ptr<models::Tokenizer> frozen_tokenizer, ArNetwor
 }
 
 Metrics ArRecipe::step(std::span<const data::Batch> micro_batches, const StepContext& context) {
+  try {
+    return update(micro_batches, context);
+  } catch (const NonFiniteError&) {
+    expect_finite_weights(ar_.parameters());  // a bad weight explains all that follows from it
+    throw;
+  }
+}
+
+Metrics ArRecipe::update(std::span<const data::Batch> micro_batches, const StepContext& context) {
   Metrics metrics = accumulate(micro_batches, [&](const data::Batch& batch, double scale) {
     return backward(batch, context, scale);
   });

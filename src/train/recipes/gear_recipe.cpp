@@ -31,11 +31,21 @@ GearRecipe::GearRecipe(TokenizerNetworks tokenizer, ArNetworks ar, Teachers teac
       }) {}
 
 Metrics GearRecipe::step(std::span<const data::Batch> micro_batches, const StepContext& context) {
-  CodebookUsage usage(config_.tokenizer.quantizer.codebook_size);
+  try {
+    return update(micro_batches, context);
+  } catch (const NonFiniteError&) {
+    expect_finite_weights(tokenizer_.parameters());  // a bad weight explains all that follows
+    expect_finite_weights(ar_.parameters());
+    throw;
+  }
+}
+
+Metrics GearRecipe::update(std::span<const data::Batch> micro_batches, const StepContext& context) {
+  CodebookMetrics codebook(config_, context);
   Metrics metrics = accumulate(micro_batches, [&](const data::Batch& batch, double scale) {
-    return backward(batch, context, scale, usage);
+    return backward(batch, context, scale, codebook);
   });
-  usage.report(metrics);
+  codebook.report(metrics);
   // All gradients of the step exist before the first weight changes: each update reads only the
   // other networks' old weights, so the order of the three is the method's, and a bad value found
   // here leaves everything as it was.
@@ -47,31 +57,30 @@ Metrics GearRecipe::step(std::span<const data::Batch> micro_batches, const StepC
 }
 
 Metrics GearRecipe::backward(const data::Batch& batch, const StepContext& context, double scale,
-                             CodebookUsage& usage) {
-  const auto images = tokenizer_input(batch.images);                        // [B, 3, S, S]
-  const auto targets = teacher_targets(teachers_, batch.images, config_);   // [B, N, F] each
+                             CodebookMetrics& codebook) {
+  const auto images = tokenizer_input(batch.images);                       // [B, 3, S, S]
+  const auto targets = teacher_targets(teachers_, batch.images, config_);  // [B, N, F] each
   const auto tokenized = tokenizer_.forward(images);
   const auto& quantized = tokenized.quantized;
 
   // (1) tokenizer: critics, codebook, and the soft read-out aligned through the frozen transformer
-  Metrics metrics;
-  Tensor weighted_alignment;
-  if (!targets.empty() && config_.loss.align_tokenizer > 0.0) {
-    const auto alignment = soft_alignment(quantized, batch.labels, targets);
-    weighted_alignment = config_.loss.align_tokenizer * alignment;
-    metrics.add("proj_loss_vq", alignment);
+  Tensor alignment;
+  const bool aligned = config_.loss.align_tokenizer > 0.0;
+  if (!targets.empty() && (aligned || context.diagnostics)) {
+    const at::AutoGradMode gradient(aligned);  // with weight 0 the loss is for the log alone
+    alignment = soft_alignment(quantized, batch.labels, targets);
   }
-  metrics.append(tokenizer_.backward(images, tokenized, weighted_alignment, context, scale));
+  Metrics metrics = tokenizer_.backward(images, tokenized, alignment, context, scale);
 
   // (2) discriminator, on the same reconstruction
-  metrics.append(tokenizer_.backward_discriminator(images, tokenized.reconstruction, context, scale));
+  metrics.append(
+      tokenizer_.backward_discriminator(images, tokenized.reconstruction, context, scale));
 
   // (3) transformer and projector, on the hard read-out; integers carry no gradient
-  const auto ids = quantized.ids.view({batch.labels.size(0), -1});          // [B, N]
+  const auto ids = quantized.ids.view({batch.labels.size(0), -1});  // [B, N]
   metrics.append(ar_.backward(ids, label_dropout_(batch, context), targets, scale));
 
-  usage.add(quantized.ids);
-  if (context.diagnostics) add_diagnostics(metrics, quantized.cost, config_.loss.temperature);
+  codebook.add(quantized);
   return metrics;
 }
 
@@ -81,7 +90,7 @@ Tensor GearRecipe::soft_alignment(const models::Quantized& quantized, const Tens
   if (config_.loss.readout == Readout::kSte) {
     assignment = models::straight_through_assignment(assignment, quantized.ids);
   }
-  const auto soft = assignment.view({labels.size(0), -1, assignment.size(1)});          // [B, N, K]
+  const auto soft = assignment.view({labels.size(0), -1, assignment.size(1)});  // [B, N, K]
   return ar_.soft_alignment(soft, labels, targets);
 }
 

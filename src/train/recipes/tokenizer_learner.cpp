@@ -1,5 +1,7 @@
 #include "gear/train/recipes/tokenizer_learner.h"
 
+#include <ATen/ops/zeros.h>
+
 #include "gear/losses/reconstruction.h"
 #include "gear/nn/autocast.h"
 #include "gear/train/grad_clip.h"
@@ -18,7 +20,7 @@ TokenizerLearner::TokenizerLearner(TokenizerNetworks networks, const RunConfig& 
                                    : std::vector<NamedParameter>{},
                                adamw_options(config.optimizer)),
       ema_(*networks_.tokenizer, *networks_.tokenizer_ema, config.optimizer.ema_decay),
-      lecam_(config.loss.lecam_decay) {
+      lecam_(config.loss.lecam_decay, networks_.tokenizer->parameters().front().device()) {
   networks_.tokenizer->train();
   networks_.tokenizer_ema->eval();
   if (networks_.lpips) {
@@ -33,55 +35,76 @@ models::Tokenized TokenizerLearner::forward(const Tensor& images) {
   return networks_.tokenizer->forward(images);
 }
 
-std::vector<Tensor> TokenizerLearner::real_features(const Tensor& images) {
-  const at::NoGradGuard no_grad;  // only the reconstruction needs a gradient
-  return networks_.lpips->features(images);
+Tensor TokenizerLearner::pixel_loss(const Tensor& images, const Tensor& reconstruction,
+                                    Metrics& metrics) const {
+  const auto loss =
+      config_.loss.reconstruction *
+      losses::reconstruction_loss(reconstruction, images, config_.loss.reconstruction_kind);
+  metrics.add("reconstruction_loss", loss);
+  return loss;
+}
+
+Tensor TokenizerLearner::perceptual_loss(const Tensor& images, const Tensor& reconstruction,
+                                         Metrics& metrics) {
+  std::vector<Tensor> real;
+  {
+    const at::NoGradGuard no_grad;  // only the reconstruction needs a gradient
+    real = networks_.lpips->features(images);
+  }
+  const auto distance = networks_.lpips->distance(real, networks_.lpips->features(reconstruction));
+  const auto loss = config_.loss.perceptual * distance.mean();
+  metrics.add("perceptual_loss", loss);
+  return loss;
+}
+
+double TokenizerLearner::gan_factor(const StepContext& context) const {
+  return losses::discriminator_factor(context.step, config_.loss.gan_start,
+                                      config_.loss.gan_factor);
+}
+
+Tensor TokenizerLearner::gan_loss(const Tensor& reconstruction, const StepContext& context,
+                                  Metrics& metrics) {
+  const double weight = gan_factor(context) * config_.loss.gan;
+  Tensor loss = at::zeros({}, reconstruction.options().requires_grad(false));
+  if (weight > 0.0) {
+    set_trainable(*networks_.discriminator, false);  // frozen, yet its batch statistics are used
+    loss = losses::generator_loss(networks_.discriminator->forward(reconstruction));
+  }
+  metrics.add("disc/gan_loss", loss);
+  metrics.add("disc/weighted_gan_loss", weight * loss);
+  return weight * loss;
+}
+
+Tensor TokenizerLearner::quantizer_loss(const models::QuantizerLosses& terms,
+                                        Metrics& metrics) const {
+  const auto loss = config_.loss.quantizer * (terms.codebook + terms.commit + terms.entropy);
+  metrics.add("vq_loss", terms.codebook);
+  metrics.add("commit_loss", terms.commit);
+  metrics.add("entropy_loss", terms.entropy);
+  metrics.add("sample_entropy", terms.sample_entropy);
+  metrics.add("avg_entropy", terms.average_entropy);
+  metrics.add("avg_entropy_unbiased", terms.average_entropy_unbiased);
+  metrics.add("quantizer_loss", loss);
+  return loss;
 }
 
 Metrics TokenizerLearner::backward(const Tensor& images, const models::Tokenized& tokenized,
-                                   const Tensor& extra_loss, const StepContext& context,
+                                   const Tensor& alignment, const StepContext& context,
                                    double scale) {
-  const LossConfig& weights = config_.loss;
   const auto& reconstruction = tokenized.reconstruction;
-  Metrics metrics;
-
-  const auto pixel_loss = losses::reconstruction_loss(reconstruction, images, weights.reconstruction_kind);
-  auto total = weights.reconstruction * pixel_loss;
-  metrics.add("reconstruction_loss", weights.reconstruction * pixel_loss);
-
-  if (networks_.lpips) {
-    const auto perceptual_loss = networks_.lpips
-                                     ->distance(real_features(images),
-                                                networks_.lpips->features(reconstruction))
-                                     .mean();
-    total = total + weights.perceptual * perceptual_loss;
-    metrics.add("perceptual_loss", weights.perceptual * perceptual_loss);
-  }
-
-  const double factor = losses::discriminator_factor(context.step, weights.gan_start);
-  if (networks_.discriminator && factor > 0.0) {
-    set_trainable(*networks_.discriminator, false);  // frozen, yet its batch statistics are used
-    const auto gan_loss = losses::generator_loss(networks_.discriminator->forward(reconstruction));
-    total = total + factor * weights.gan * gan_loss;
-    metrics.add("disc/gan_loss", gan_loss);
-    metrics.add("disc/weighted_gan_loss", factor * weights.gan * gan_loss);
-  }
-
-  const auto& quantizer = tokenized.quantized.losses;
-  const auto quantizer_loss = quantizer.codebook + quantizer.commit + quantizer.entropy;
-  total = total + weights.quantizer * quantizer_loss;
-  metrics.add("quantizer_loss", weights.quantizer * quantizer_loss);
-  metrics.add("vq_loss", quantizer.codebook);
-  metrics.add("commit_loss", quantizer.commit);
-  metrics.add("entropy_loss", quantizer.entropy);
-  metrics.add("sample_entropy", quantizer.sample_entropy);
-  metrics.add("avg_entropy", quantizer.average_entropy);
-
+  Metrics metrics;  // in the order of computation: the first bad one is the cause of a bad total
+  if (alignment.defined()) metrics.add("proj_loss_vq", alignment);
+  auto total = pixel_loss(images, reconstruction, metrics);
+  if (networks_.lpips) total = total + perceptual_loss(images, reconstruction, metrics);
+  if (networks_.discriminator) total = total + gan_loss(reconstruction, context, metrics);
+  total = total + quantizer_loss(tokenized.quantized.losses, metrics);
   metrics.add("total_loss", total);
-  if (extra_loss.defined()) total = total + extra_loss;
+  if (alignment.defined() && config_.loss.align_tokenizer > 0.0) {
+    total = total + config_.loss.align_tokenizer * alignment;
+  }
   metrics.add("vq_total", total);
 
-  expect_finite_loss(total, "vq_total (tokenizer)");
+  expect_finite_loss(total, metrics);
   (total * scale).backward();
   return metrics;
 }
@@ -90,13 +113,15 @@ Metrics TokenizerLearner::backward_discriminator(const Tensor& images, const Ten
                                                  const StepContext& context, double scale) {
   Metrics metrics;
   if (!networks_.discriminator) return metrics;
-  const double factor = losses::discriminator_factor(context.step, config_.loss.gan_start);
+  const double factor = gan_factor(context);
   metrics.add("disc/discriminator_factor", factor);
   if (factor == 0.0 && config_.loss.lecam == 0.0) return metrics;
 
   set_trainable(*networks_.discriminator, true);
   const auto logits_real = networks_.discriminator->forward(images);
   const auto logits_fake = networks_.discriminator->forward(reconstruction.detach());
+  metrics.add("disc/logits_real", logits_real.mean());
+  metrics.add("disc/logits_fake", logits_fake.mean());
   auto loss = factor * losses::hinge_discriminator_loss(logits_real, logits_fake);
   if (config_.loss.lecam > 0.0) {
     const auto regulariser = config_.loss.lecam * lecam_(logits_real, logits_fake);
@@ -104,18 +129,16 @@ Metrics TokenizerLearner::backward_discriminator(const Tensor& images, const Ten
     metrics.add("disc/lecam_loss", regulariser);
   }
   metrics.add("disc/d_loss", loss);
-  metrics.add("disc/logits_real", logits_real.mean());
-  metrics.add("disc/logits_fake", logits_fake.mean());
 
-  expect_finite_loss(loss, "disc/d_loss (discriminator)");
+  expect_finite_loss(loss, metrics);
   (loss * scale).backward();
   return metrics;
 }
 
 Metrics TokenizerLearner::clip() {
   Metrics metrics;
-  metrics.add("grad_norm_vq", clip_and_check(tokenizer_optimizer_.parameters(),
-                                             config_.optimizer.max_grad_norm));
+  metrics.add("grad_norm_vq",
+              clip_and_check(tokenizer_optimizer_.parameters(), config_.optimizer.max_grad_norm));
   if (networks_.discriminator) {
     metrics.add("disc/grad_norm", clip_and_check(discriminator_optimizer_.parameters(),
                                                  config_.optimizer.max_grad_norm));
@@ -128,7 +151,8 @@ Metrics TokenizerLearner::update(const StepContext& context) {
   const auto rate = [&](double base, int64_t updates_done) {
     return scheduled_lr(options, base, updates_done, config_.steps);
   };
-  Metrics metrics;  // the logged rates are those of the next update, as the published code logs them
+  Metrics
+      metrics;  // the logged rates are those of the next update, as the published code logs them
   tokenizer_optimizer_.step(rate(options.tokenizer_lr, context.step));
   tokenizer_optimizer_.zero_grad();
   metrics.add("lr/vq", rate(options.tokenizer_lr, context.step + 1));
@@ -155,6 +179,13 @@ std::vector<TensorGroup> TokenizerLearner::state() {
     groups.push_back({"lecam", {{"real", lecam_.real_average}, {"fake", lecam_.fake_average}}});
   }
   return groups;
+}
+
+std::vector<NamedParameter> TokenizerLearner::parameters() const {
+  auto parameters = tokenizer_optimizer_.parameters();
+  const auto& more = discriminator_optimizer_.parameters();
+  parameters.insert(parameters.end(), more.begin(), more.end());
+  return parameters;
 }
 
 std::shared_ptr<models::Tokenizer> TokenizerLearner::network(bool ema) const {

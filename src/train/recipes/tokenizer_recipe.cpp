@@ -10,25 +10,33 @@ TokenizerRecipe::TokenizerRecipe(TokenizerNetworks networks, const RunConfig& co
 
 Metrics TokenizerRecipe::step(std::span<const data::Batch> micro_batches,
                               const StepContext& context) {
-  CodebookUsage usage(config_.tokenizer.quantizer.codebook_size);
+  try {
+    return update(micro_batches, context);
+  } catch (const NonFiniteError&) {
+    expect_finite_weights(learner_.parameters());  // a bad weight explains all that follows from it
+    throw;
+  }
+}
+
+Metrics TokenizerRecipe::update(std::span<const data::Batch> micro_batches,
+                                const StepContext& context) {
+  CodebookMetrics codebook(config_, context);
   Metrics metrics = accumulate(micro_batches, [&](const data::Batch& batch, double scale) {
-    return backward(batch, context, scale, usage);
+    return backward(batch, context, scale, codebook);
   });
-  usage.report(metrics);
+  codebook.report(metrics);
   metrics.append(learner_.clip());
   metrics.append(learner_.update(context));
   return metrics;
 }
 
 Metrics TokenizerRecipe::backward(const data::Batch& batch, const StepContext& context,
-                                  double scale,
-                             CodebookUsage& usage) {
+                                  double scale, CodebookMetrics& codebook) {
   const auto images = tokenizer_input(batch.images);
   const auto tokenized = learner_.forward(images);
-  Metrics metrics = learner_.backward(images, tokenized, /*extra_loss=*/{}, context, scale);
+  Metrics metrics = learner_.backward(images, tokenized, /*alignment=*/{}, context, scale);
   metrics.append(learner_.backward_discriminator(images, tokenized.reconstruction, context, scale));
-  usage.add(tokenized.quantized.ids);
-  if (context.diagnostics) add_diagnostics(metrics, tokenized.quantized.cost, config_.loss.temperature);
+  codebook.add(tokenized.quantized);
   return metrics;
 }
 

@@ -53,7 +53,8 @@ class ArModelImpl : public torch::nn::Module {
   Tensor embed_soft(const Tensor& soft);  // [B, n, K] weights -> [B, n, D] = soft x token table
 
   /// Label dropping as a deterministic step of its own: where drop [B] is true the null class. The
-  /// draws are the caller's, so that they do not depend on ranks or batch order.
+  /// draws are the caller's, so that they do not depend on ranks or batch order. Without a null
+  /// class only an all-false `drop` is allowed.
   Tensor drop_labels(const Tensor& labels, const Tensor& drop) const;
 
   /// Cached decoding (eval mode, no gradient). Feeds one position and returns its logits [B, K]

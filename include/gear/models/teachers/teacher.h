@@ -30,10 +30,10 @@ struct TeacherConfig {
       "Path of the published weight file; empty means random weights, announced at start.");
     v("layer", layer, "-1: normalised last output; n: output of block n before the final norm.",
       config::at_least(-1));
-    v("custom_dim", custom_dim, "Width of dinov2-custom.", config::at_least(1));
-    v("custom_depth", custom_depth, "Blocks of dinov2-custom.", config::at_least(1));
+    v("custom_dim", custom_dim, "Width of dinov2-custom.", config::in_range(1, 65536));
+    v("custom_depth", custom_depth, "Blocks of dinov2-custom.", config::in_range(1, 1024));
     v("custom_heads", custom_heads, "Heads of dinov2-custom; divides custom_dim.",
-      config::at_least(1));
+      config::in_range(1, 1024));
   }
   void check(const config::Where& at) const;
 };

@@ -28,8 +28,8 @@ struct QuantizerConfig {
   template <class Visitor>
   void fields(Visitor& v) {
     v("kind", kind, "Quantizer family.");
-    v("codebook_size", codebook_size, "Number of codes K.", config::at_least(2));
-    v("codebook_dim", codebook_dim, "Width of a code.", config::at_least(1));
+    v("codebook_size", codebook_size, "Number of codes K.", config::in_range(2, 16777216));
+    v("codebook_dim", codebook_dim, "Width of a code.", config::in_range(1, 65536));
     v("l2_norm", l2_norm, "Compare latents and codes on the unit sphere (VQ).");
     v("commit_weight", commit_weight, "Weight beta of the commitment loss.", config::at_least(0));
     v("entropy_ratio", entropy_ratio, "Weight r_e of sample entropy minus average entropy.",
@@ -40,13 +40,14 @@ struct QuantizerConfig {
 };
 
 /// Scalar loss terms on the graph, already multiplied by their own weights (commit_weight,
-/// entropy_ratio); the two entropies are for the log. Defined in train mode only.
+/// entropy_ratio); the entropies are for the log. Defined in train mode only.
 struct QuantizerLosses {
   Tensor codebook;
   Tensor commit;
   Tensor entropy;
   Tensor sample_entropy;
   Tensor average_entropy;
+  Tensor average_entropy_unbiased;
 };
 
 struct Quantized {
@@ -88,6 +89,7 @@ Tensor straight_through_assignment(const Tensor& soft, const Tensor& ids);
 struct EntropyTerms {
   Tensor sample;   // scalar, mean_t H(p_t)
   Tensor average;  // scalar, -sum_k p_k ln(p_k + 1e-5) of the mean distribution over tokens
+  Tensor average_unbiased;  // scalar without graph, the same without the floor 1e-5
 };
 /// cost [T, K], smaller is closer.
 EntropyTerms entropy_terms(const Tensor& cost, double temperature);

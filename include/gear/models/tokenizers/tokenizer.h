@@ -27,19 +27,23 @@ struct TokenizerConfig {
   template <class Visitor>
   void fields(Visitor& v) {
     v("ch", ch, "Base width; group norm needs a multiple of 32.", config::multiple_of(32),
-      config::at_least(32));
-    v("ch_mult", ch_mult, "Width of each resolution level, in units of ch.", config::at_least(1));
+      config::in_range(32, 4096));
+    v("ch_mult", ch_mult, "Width of each resolution level, in units of ch.",
+      config::in_range(1, 64));
     v("decoder_ch_mult", decoder_ch_mult, "The same for the decoder; empty means ch_mult.",
-      config::at_least(1));
+      config::in_range(1, 64));
     v("num_res_blocks", num_res_blocks,
-      "Residual blocks per encoder level; the decoder has one more.", config::at_least(1));
+      "Residual blocks per encoder level; the decoder has one more.", config::in_range(1, 100));
     v("z_channels", z_channels, "Width of the encoder output before quant_conv.",
-      config::at_least(1));
+      config::in_range(1, 65536));
     v("dropout", dropout, "Drop probability inside residual blocks.", config::in_range(0, 0.9));
     v("quantizer", quantizer, "Codebook.");
   }
   void check(const config::Where& at) const {
-    if (ch_mult.empty()) fail(at("ch_mult"), "needs at least one level");
+    constexpr size_t kMostLevels = 10;
+    if (ch_mult.empty() || ch_mult.size() > kMostLevels) {
+      fail(at("ch_mult"), "must have from 1 to ", kMostLevels, " levels, got ", ch_mult.size());
+    }
     if (decoder_levels().size() != ch_mult.size()) {
       fail(at("decoder_ch_mult"), "must have as many levels as ch_mult (", ch_mult.size(),
            "), got ", decoder_ch_mult.size());

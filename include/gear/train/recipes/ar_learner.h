@@ -27,28 +27,33 @@ class ArLearner {
  public:
   ArLearner(ArNetworks networks, const RunConfig& config);
 
-  /// Alignment loss of the soft read-out, -mean cos. Transformer and projector are frozen and in eval
-  /// mode, labels are never dropped, blocks after the tap do not run.
+  /// Alignment loss of the soft read-out, -mean cos. Transformer and projector are frozen and in
+  /// eval mode, labels are never dropped, blocks after the tap do not run.
   ///   soft    [B, N, K] on the tokenizer's graph
   ///   targets one [B, N, F] per teacher, spatial norm applied
-  Tensor soft_alignment(const Tensor& soft, const Tensor& labels, const std::vector<Tensor>& targets);
+  Tensor soft_alignment(const Tensor& soft, const Tensor& labels,
+                        const std::vector<Tensor>& targets);
 
   /// Gradients of update (3): next-token cross-entropy plus alignment, multiplied by `scale`.
   ///   ids     [B, N] int64, the hard read-out: integers, so nothing flows back to the tokenizer
   ///   labels  [B], class dropout already applied
   ///   targets one [B, N, F] per teacher, none when repa is off
-  Metrics backward(const Tensor& ids, const Tensor& labels, const std::vector<Tensor>& targets, double scale);
+  Metrics backward(const Tensor& ids, const Tensor& labels, const std::vector<Tensor>& targets,
+                   double scale);
 
   /// Clips and checks the gradients; throws NonFiniteError. Changes no weight.
   Metrics clip();
   /// Applies the optimizer and the moving average, then clears the gradients.
   Metrics update(const StepContext& context);
 
-  /// Replaces labels by the null class with probability ar.class_dropout. The draws depend on (seed,
-  /// step, sample) alone, not on rank or batch order.
+  /// Replaces labels by the null class with probability ar.class_dropout. The draws depend on
+  /// (seed, step, sample) alone, not on rank or batch order, so the batch must say which samples it
+  /// holds.
   Tensor drop_labels(const data::Batch& batch, const StepContext& context) const;
 
   std::vector<TensorGroup> state();
+  /// Of the transformer, then the projector.
+  const std::vector<NamedParameter>& parameters() const { return optimizer_.parameters(); }
   models::ArModel network(bool ema) const;
 
  private:

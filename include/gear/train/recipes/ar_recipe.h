@@ -8,12 +8,12 @@
 
 namespace gear::train {
 
-/// Stage 2: the transformer (and projector) on a frozen tokenizer, whose indices are computed online
-/// in float32 (spec 00 section 4). LlamaGen is this with repa off.
+/// Stage 2: the transformer (and projector) on a frozen tokenizer, whose indices are computed
+/// online in float32 (spec 00 section 4). LlamaGen is this with repa off.
 class ArRecipe : public Recipe {
  public:
-  ArRecipe(std::shared_ptr<models::Tokenizer> frozen_tokenizer, ArNetworks ar,
-           Teachers teachers, const RunConfig& config);
+  ArRecipe(std::shared_ptr<models::Tokenizer> frozen_tokenizer, ArNetworks ar, Teachers teachers,
+           const RunConfig& config);
 
   Metrics step(std::span<const data::Batch> micro_batches, const StepContext& context) override;
   std::vector<TensorGroup> state() override;
@@ -22,6 +22,7 @@ class ArRecipe : public Recipe {
   void set_label_dropout(LabelDropout dropout) { label_dropout_ = std::move(dropout); }
 
  private:
+  Metrics update(std::span<const data::Batch> micro_batches, const StepContext& context);
   Metrics backward(const data::Batch& batch, const StepContext& context, double scale);
 
   const RunConfig config_;

@@ -3,28 +3,33 @@
 #include <vector>
 
 #include "gear/core/tensor.h"
-#include "gear/train/metrics.h"
+#include "gear/losses/codebook_diagnostics.h"
+#include "gear/models/tokenizers/quantizer.h"
+#include "gear/train/recipe.h"
+#include "gear/train/run_config.h"
 
 // T tokens, K codes
 
 namespace gear::train {
 
-/// Share of the codebook that the hard indices of a whole step use, over all its micro-batches.
-class CodebookUsage {
+/// What the assignments of a whole step say about the codebook, over all its micro-batches.
+class CodebookMetrics {
  public:
-  explicit CodebookUsage(int64_t codebook_size) : codebook_size_(codebook_size) {}
+  CodebookMetrics(const RunConfig& config, const StepContext& context);
 
-  void add(const Tensor& ids) { ids_.push_back(ids.detach().flatten()); }
-  void report(Metrics& metrics) const;  ///< adds codebook_usage
+  /// One micro-batch. A logging step also looks at the assignments at T = 1 and at the soft
+  /// temperature, which costs two softmaxes over all codes (spec 00 section 5).
+  void add(const models::Quantized& quantized);
+
+  /// Adds codebook_usage; of a logging step also codebook/..., soft/... and temperature.
+  void report(Metrics& metrics) const;
 
  private:
   int64_t codebook_size_;
-  std::vector<Tensor> ids_;
+  double temperature_;
+  bool diagnostics_;
+  std::vector<Tensor> ids_;  // [T] each
+  std::vector<losses::AssignmentDiagnostics> natural_, soft_;
 };
-
-/// Adds the assignment diagnostics at T = 1 (codebook/...) and at the soft temperature (soft/...),
-/// which cost two softmaxes over all codes (spec 00 section 5).
-///   cost [T, K]
-void add_diagnostics(Metrics& metrics, const Tensor& cost, double temperature);
 
 }  // namespace gear::train

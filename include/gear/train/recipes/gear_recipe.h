@@ -36,8 +36,9 @@ class GearRecipe : public Recipe {
   void set_label_dropout(LabelDropout dropout) { label_dropout_ = std::move(dropout); }
 
  private:
+  Metrics update(std::span<const data::Batch> micro_batches, const StepContext& context);
   Metrics backward(const data::Batch& batch, const StepContext& context, double scale,
-                   CodebookUsage& usage);
+                   CodebookMetrics& codebook);
   Tensor soft_alignment(const models::Quantized& quantized, const Tensor& labels,
                         const std::vector<Tensor>& targets);
 

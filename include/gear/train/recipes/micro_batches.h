@@ -1,13 +1,15 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
+#include "gear/train/adamw.h"
 #include "gear/train/recipe.h"
 
 namespace gear::train {
 
-/// Calls `backward(batch, scale)` for every micro-batch with scale 1 / n, so that the gradients add up
-/// to those of the mean loss, and averages the metrics likewise.
+/// Calls `backward(batch, scale)` for every micro-batch with scale 1 / n, so that the gradients add
+/// up to those of the mean loss, and averages the metrics likewise.
 template <class Backward>
 Metrics accumulate(std::span<const data::Batch> micro_batches, Backward&& backward) {
   Metrics metrics;
@@ -24,7 +26,12 @@ Tensor tokenizer_input(const Tensor& images);
 /// Makes all parameters of a module (not) require gradients.
 void set_trainable(torch::nn::Module& module, bool trainable);
 
-/// Throws NonFiniteError naming `what` unless the scalar is finite. Reads the device once.
-void expect_finite_loss(const Tensor& loss, const std::string& what);
+/// Throws NonFiniteError unless the scalar `total` is finite, naming the first of its `terms`, in
+/// the order they were computed, that is not. Reads the device once where all is well.
+void expect_finite_loss(const Tensor& total, const Metrics& terms);
+
+/// Throws NonFiniteError naming the first weight with a NaN or infinite element. Reads the device
+/// once per weight: for use after something went wrong.
+void expect_finite_weights(const std::vector<NamedParameter>& weights);
 
 }  // namespace gear::train

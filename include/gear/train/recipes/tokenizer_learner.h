@@ -17,7 +17,8 @@
 
 namespace gear::train {
 
-/// Networks of the tokenizer side. `lpips` and `discriminator` may be empty: their loss weight is 0.
+/// Networks of the tokenizer side. `lpips` and `discriminator` may be empty: their loss weight is
+/// 0.
 struct TokenizerNetworks {
   std::shared_ptr<models::Tokenizer> tokenizer;
   std::shared_ptr<models::Tokenizer> tokenizer_ema;  // same shape; becomes a copy of `tokenizer`
@@ -35,10 +36,11 @@ class TokenizerLearner {
   models::Tokenized forward(const Tensor& images);
 
   /// Gradients of update (1): reconstruction, LPIPS, adversarial and quantizer losses, plus
-  /// `extra_loss` (the weighted alignment of the soft read-out; may be undefined). The discriminator
-  /// is frozen but in train mode. Every gradient is multiplied by `scale`.
+  /// align_tokenizer times `alignment`, the loss of the soft read-out (undefined where there is
+  /// none; with weight 0 only logged). The discriminator is frozen but in train mode. Every
+  /// gradient is multiplied by `scale`.
   Metrics backward(const Tensor& images, const models::Tokenized& tokenized,
-                   const Tensor& extra_loss, const StepContext& context, double scale);
+                   const Tensor& alignment, const StepContext& context, double scale);
 
   /// Gradients of update (2): hinge loss of the discriminator on the same reconstruction.
   Metrics backward_discriminator(const Tensor& images, const Tensor& reconstruction,
@@ -50,10 +52,18 @@ class TokenizerLearner {
   Metrics update(const StepContext& context);
 
   std::vector<TensorGroup> state();
+  std::vector<NamedParameter> parameters() const;  ///< of the tokenizer, then the discriminator
   std::shared_ptr<models::Tokenizer> network(bool ema) const;
 
  private:
-  std::vector<Tensor> real_features(const Tensor& images);
+  // Weighted terms of the loss of update (1); each adds its metrics.
+  Tensor pixel_loss(const Tensor& images, const Tensor& reconstruction, Metrics& metrics) const;
+  Tensor perceptual_loss(const Tensor& images, const Tensor& reconstruction, Metrics& metrics);
+  Tensor gan_loss(const Tensor& reconstruction, const StepContext& context, Metrics& metrics);
+  Tensor quantizer_loss(const models::QuantizerLosses& terms, Metrics& metrics) const;
+
+  /// Factor of both adversarial losses at this step.
+  double gan_factor(const StepContext& context) const;
 
   TokenizerNetworks networks_;
   const RunConfig config_;

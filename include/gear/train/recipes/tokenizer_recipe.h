@@ -12,11 +12,14 @@ class TokenizerRecipe : public Recipe {
 
   Metrics step(std::span<const data::Batch> micro_batches, const StepContext& context) override;
   std::vector<TensorGroup> state() override { return learner_.state(); }
-  SamplingPair sampling_pair(bool ema) override { return {.tokenizer = learner_.network(ema), .ar = nullptr}; }
+  SamplingPair sampling_pair(bool ema) override {
+    return {.tokenizer = learner_.network(ema), .ar = nullptr};
+  }
 
  private:
+  Metrics update(std::span<const data::Batch> micro_batches, const StepContext& context);
   Metrics backward(const data::Batch& batch, const StepContext& context, double scale,
-                   CodebookUsage& usage);
+                   CodebookMetrics& codebook);
 
   const RunConfig config_;
   TokenizerLearner learner_;
