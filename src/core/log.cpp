@@ -19,6 +19,9 @@ struct Sinks {
 
   Sinks() {
     terminal->set_pattern("%^%v%$");
+    // When log.txt cannot be written, neither can what the run writes next, and that says why in
+    // one sentence; spdlog's own lines about it would only stand beside it.
+    logger.set_error_handler([](const std::string&) {});
     logger.set_level(spdlog::level::info);
   }
 };

@@ -1,5 +1,6 @@
 #include "gear/core/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,6 +13,15 @@ namespace {
 
 std::atomic<bool> live_line_shown{false};
 
+/// Characters that fit on one line of the terminal. One is left free: some terminals wrap as soon
+/// as the last column is written, and a wrapped line cannot be redrawn in place.
+size_t line_width() {
+  constexpr size_t kUsualColumns = 80;
+  winsize size{};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return (known ? size.ws_col : kUsualColumns) - 1;
+}
+
 }  // namespace
 
 ProgressLine::ProgressLine(double plain_interval_s)
@@ -21,7 +31,7 @@ ProgressLine::~ProgressLine() { clear_progress_line(); }
 
 void ProgressLine::show(const std::string& text) {
   if (terminal_) {
-    std::fprintf(stderr, "\r\033[2K%s", text.c_str());
+    std::fprintf(stderr, "\r\033[2K%s", text.substr(0, line_width()).c_str());
     std::fflush(stderr);
     live_line_shown = true;
     return;

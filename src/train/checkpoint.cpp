@@ -39,6 +39,14 @@ void expect_same_tensors(const io::SafetensorsFile& file, const std::string& pat
   }
 }
 
+std::string sha256_of(const fs::path& path) {
+  try {
+    return io::sha256_of_file(path);
+  } catch (const Error& error) {  // names the file; a disk error, say
+    throw DamagedCheckpoint(error.what());
+  }
+}
+
 }  // namespace
 
 Checkpoint::Checkpoint(fs::path folder) : folder_(std::move(folder)) {
@@ -57,10 +65,13 @@ Checkpoint::Checkpoint(fs::path folder) : folder_(std::move(folder)) {
 }
 
 void Checkpoint::read_manifest(const nlohmann::json& manifest) {
+  const nlohmann::json data = manifest.value("data", nlohmann::json::object());
   position_ = {.step = manifest.at("step"),
                .micro_batches = manifest.at("micro_batches"),
                .samples = manifest.at("samples"),
-               .seed = manifest.at("seed")};
+               .seed = manifest.at("seed"),
+               .data = {.images = data.value("images", int64_t{0}),
+                        .names_sha256 = data.value("names_sha256", "")}};
   const int64_t world_size = manifest.at("world_size");
   if (world_size != 1) {
     fail(folder_.string(), ": written by ", world_size,
@@ -83,14 +94,15 @@ void Checkpoint::verify() const {
     const fs::path path = folder_ / file.name;
     std::error_code error;
     const uint64_t bytes = fs::file_size(path, error);
-    if (error) {
+    if (error == std::errc::no_such_file_or_directory) {
       throw DamagedCheckpoint(path.string() + ": missing, though " + kManifestName + " lists it");
     }
+    if (error) throw DamagedCheckpoint(path.string() + ": cannot read: " + error.message());
     if (bytes != file.bytes) {
       throw DamagedCheckpoint(path.string() + ": damaged: expected " + std::to_string(file.bytes) +
                               " bytes, found " + std::to_string(bytes));
     }
-    if (io::sha256_of_file(path) != file.sha256) {
+    if (sha256_of(path) != file.sha256) {
       throw DamagedCheckpoint(path.string() + ": damaged: its SHA-256 is not the one in " +
                               kManifestName);
     }
@@ -130,7 +142,7 @@ fs::path Checkpoint::group_path(const std::string& group) const {
   return folder_ / (group + ".safetensors");
 }
 
-std::optional<Checkpoint> find_checkpoint(const fs::path& path) {
+std::optional<Checkpoint> find_checkpoint(const fs::path& path, const Warn& warn) {
   std::error_code ignored;
   if (fs::exists(path / kManifestName, ignored)) {
     const Checkpoint checkpoint(path);
@@ -139,7 +151,7 @@ std::optional<Checkpoint> find_checkpoint(const fs::path& path) {
   }
   for (const fs::path& folder : {path / "checkpoints", path}) {
     const CheckpointStore store(folder, /*keep=*/1);
-    if (!store.list().empty()) return store.newest_good();
+    if (!store.list().empty()) return store.newest_good(warn);
   }
   return std::nullopt;
 }

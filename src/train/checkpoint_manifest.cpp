@@ -62,6 +62,9 @@ void write_manifest(const fs::path& folder, const RunPosition& position,
                          {"micro_batches", position.micro_batches},
                          {"samples", position.samples},
                          {"seed", position.seed},
+                         {"data",
+                          {{"images", position.data.images},
+                           {"names_sha256", position.data.names_sha256}}},
                          {"world_size", 1},
                          {"files", std::move(files)}};
   const std::string text = manifest.dump(1) + "\n";

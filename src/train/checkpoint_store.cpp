@@ -19,8 +19,13 @@ bool is_checkpoint_name(const std::string& name) {
          name.find_first_not_of("0123456789", name.size() - digits) == std::string::npos;
 }
 
-int64_t step_in_name(const fs::path& folder) {
-  return std::stoll(folder.filename().string().substr(std::string(kPrefix).size()));
+void remove_checkpoint(const fs::path& folder) {
+  // Renamed first, so that a half-removed one is never taken for a checkpoint.
+  const fs::path doomed = io::AtomicDirectory::temporary_path(folder);
+  std::error_code error;
+  fs::rename(folder, doomed, error);
+  if (!error) fs::remove_all(doomed, error);
+  if (error) log::warn(folder.string() + ": cannot remove: " + error.message());
 }
 
 }  // namespace
@@ -28,6 +33,10 @@ int64_t step_in_name(const fs::path& folder) {
 std::string checkpoint_name(int64_t step) {
   const std::string digits = std::to_string(step);
   return kPrefix + std::string(8 - std::min<size_t>(8, digits.size()), '0') + digits;
+}
+
+int64_t checkpoint_step(const fs::path& folder) {
+  return std::stoll(folder.filename().string().substr(std::string(kPrefix).size()));
 }
 
 CheckpointStore::CheckpointStore(fs::path folder, int64_t keep)
@@ -46,36 +55,50 @@ fs::path CheckpointStore::save(const RunPosition& position, const std::string& c
   io::write_file_atomically(directory.path() / kConfigName, config_yaml);
   write_manifest(directory.path(), position, groups);
   directory.commit();
-  remove_old();  // only now: the new one is complete and visible
+  whole_.insert(path);
+  remove_old(position.step);  // only now: the new one is complete and visible
   return path;
 }
 
-void CheckpointStore::remove_old() const {
+void CheckpointStore::remove_old(int64_t saved_step) const {
   const auto folders = list();
-  const size_t kept = std::min(folders.size(), static_cast<size_t>(keep_));
-  for (size_t i = 0; i + kept < folders.size(); ++i) {
-    // Renamed first, so that a half-removed one is never taken for a checkpoint.
-    const fs::path doomed = io::AtomicDirectory::temporary_path(folders[i]);
-    std::error_code error;
-    fs::rename(folders[i], doomed, error);
-    if (!error) fs::remove_all(doomed, error);
-    if (error) log::warn(folders[i].string() + ": cannot remove: " + error.message());
+  int64_t wanted = keep_ - 1;  // besides the one just saved
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+    if (checkpoint_step(*folder) >= saved_step) continue;
+    if (wanted == 0) {
+      remove_checkpoint(*folder);
+    } else if (is_whole(*folder)) {
+      --wanted;
+    }
   }
 }
 
-std::optional<Checkpoint> CheckpointStore::newest_good() const {
+bool CheckpointStore::is_whole(const fs::path& checkpoint) const {
+  if (whole_.contains(checkpoint)) return true;
+  try {
+    Checkpoint(checkpoint).verify();
+  } catch (const Error&) {  // newest_good() names it when it matters
+    return false;
+  }
+  whole_.insert(checkpoint);
+  return true;
+}
+
+std::optional<Checkpoint> CheckpointStore::newest_good(const Warn& warn) const {
   const auto folders = list();
   std::string last_damage;
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
     try {
       const Checkpoint checkpoint(*folder);
       checkpoint.verify();
+      whole_.insert(*folder);
       if (!last_damage.empty()) {
-        log::warn(last_damage + "; using " + folder->filename().string() + " instead");
+        warn(last_damage + "; using " + folder->filename().string() + " instead");
       }
       return checkpoint;
     } catch (const DamagedCheckpoint& damage) {
-      if (!last_damage.empty()) log::warn(last_damage);
+      whole_.erase(*folder);
+      if (!last_damage.empty()) warn(last_damage);
       last_damage = damage.what();
     }
   }
@@ -87,11 +110,19 @@ std::optional<Checkpoint> CheckpointStore::newest_good() const {
 std::vector<fs::path> CheckpointStore::list() const {
   std::vector<fs::path> folders;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder_, error)) {
-    if (is_checkpoint_name(entry.path().filename().string())) folders.push_back(entry.path());
+  fs::directory_iterator entry(folder_, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    std::error_code ignored;  // what cannot be looked at is no folder to read from
+    const bool named = is_checkpoint_name(entry->path().filename().string());
+    if (named && entry->is_directory(ignored)) folders.push_back(entry->path());
   }
-  std::sort(folders.begin(), folders.end(),
-            [](const fs::path& a, const fs::path& b) { return step_in_name(a) < step_in_name(b); });
+  if (error && error != std::errc::no_such_file_or_directory &&
+      error != std::errc::not_a_directory) {
+    fail(folder_.string(), ": cannot be listed: ", error.message());
+  }
+  std::sort(folders.begin(), folders.end(), [](const fs::path& a, const fs::path& b) {
+    return checkpoint_step(a) < checkpoint_step(b);
+  });
   return folders;
 }
 

@@ -3,7 +3,6 @@
 #include "gear/core/error.h"
 #include "gear/core/text.h"
 #include "gear/io/weights.h"
-#include "gear/train/checkpoint.h"
 
 namespace gear::train {
 namespace {
@@ -20,12 +19,18 @@ io::LoadOptions sections_of(const std::string& group) {
 
 }  // namespace
 
-std::string load_initial_weights(torch::nn::Module& module, const std::filesystem::path& source,
+const std::optional<Checkpoint>& InitialWeights::checkpoint_at(const std::filesystem::path& source) {
+  const auto known = checkpoints_.find(source);
+  if (known != checkpoints_.end()) return known->second;
+  return checkpoints_.emplace(source, find_checkpoint(source)).first->second;
+}
+
+std::string InitialWeights::load(torch::nn::Module& module, const std::filesystem::path& source,
                                  const std::vector<std::string>& candidates, bool required) {
   if (!std::filesystem::exists(source)) {
     fail(source.string(), ": no such checkpoint, run folder or weight file");
   }
-  if (const auto checkpoint = find_checkpoint(source)) {
+  if (const auto& checkpoint = checkpoint_at(source)) {
     for (const std::string& group : candidates) {
       if (!checkpoint->contains(group)) continue;
       const auto path = checkpoint->group_path(group);

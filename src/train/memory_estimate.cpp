@@ -1,11 +1,14 @@
 #include "gear/train/memory_estimate.h"
 
 #include <algorithm>
-#include <fstream>
-#include <limits>
+#include <array>
 
 #include "gear/core/text.h"
 #include "gear/models/ar/ar_model.h"
+#include "gear/models/ar/projector.h"
+#include "gear/models/critics/lpips.h"
+#include "gear/models/critics/patch_gan.h"
+#include "gear/models/teachers/teacher.h"
 #include "gear/nn/meta_scope.h"
 
 namespace gear::train {
@@ -13,10 +16,46 @@ namespace {
 
 constexpr double kFloat = 4.0;
 
-double parameter_count(const torch::nn::Module& module) {
+// Copies of a network's weights that a run holds.
+constexpr double kFrozen = 1.0;
+constexpr double kTrained = 4.0;          // weight, gradient, two moments
+constexpr double kTrainedAveraged = 5.0;  // and the moving average
+
+double parameter_bytes(const torch::nn::Module& module, double copies) {
   double count = 0.0;
   for (const auto& parameter : module.parameters()) count += static_cast<double>(parameter.numel());
-  return count;
+  return kFloat * copies * count;
+}
+
+/// Bytes of everything that belongs to networks, all of them built without storage.
+double network_bytes(const RunConfig& config) {
+  const nn::MetaScope meta;
+  const bool trains_tokenizer = config.recipe != RecipeKind::kAr;
+  const bool trains_ar = config.recipe != RecipeKind::kTokenizer;
+  double bytes = parameter_bytes(*models::make_tokenizer(config.tokenizer),
+                                 trains_tokenizer ? kTrainedAveraged : kFrozen);
+  if (trains_tokenizer && config.loss.perceptual > 0.0) {
+    bytes += parameter_bytes(*models::make_lpips("", ""), kFrozen);
+  }
+  if (trains_tokenizer && config.loss.gan > 0.0) {
+    bytes += parameter_bytes(*models::PatchGan(config.discriminator), kTrained);
+  }
+  if (!trains_ar) return bytes;
+  bytes += parameter_bytes(*models::ArModel(config.resolved_ar()), kTrainedAveraged);
+  if (config.loss.repa) {
+    models::TeacherConfig shape = config.teacher;
+    shape.weights.clear();  // the shapes are enough
+    const auto teacher = models::make_teacher(shape, config.grid());
+    bytes += parameter_bytes(*teacher, kFrozen);
+    bytes += parameter_bytes(*models::Projector(config.ar.dim, config.loss.projector_dim,
+                                                std::vector<int64_t>{teacher->feature_dim()}),
+                             kTrained);
+  }
+  return bytes;
+}
+
+double side_after(const RunConfig& config, size_t halvings) {
+  return static_cast<double>(config.data.image_size >> halvings);
 }
 
 /// Values kept for the backward pass of the convolutional tokenizer, per image: every residual block
@@ -25,7 +64,7 @@ double tokenizer_values(const RunConfig& config) {
   constexpr double kMapsPerBlock = 6.0;
   double values = 0.0;
   for (size_t level = 0; level < config.tokenizer.ch_mult.size(); ++level) {
-    const double side = static_cast<double>(config.data.image_size >> level);
+    const double side = side_after(config, level);
     const double width = static_cast<double>(config.tokenizer.ch * config.tokenizer.ch_mult[level]);
     const double blocks = 2.0 * static_cast<double>(config.tokenizer.num_res_blocks) + 1.0;
     values += kMapsPerBlock * blocks * width * side * side;
@@ -33,65 +72,81 @@ double tokenizer_values(const RunConfig& config) {
   return values;
 }
 
-/// Values kept for the backward pass of the transformer, per image.
-double ar_values(const models::ArConfig& ar) {
-  const double length = static_cast<double>(ar.num_tokens);
-  const double per_block =
-      length * (10.0 * static_cast<double>(ar.dim) + 4.0 * static_cast<double>(ar.ffn_dim()));
-  const double blocks = ar.activation_checkpointing ? 1.0 : static_cast<double>(ar.depth);
-  constexpr double kLogitCopies = 3.0;  // logits, their softmax, their gradient
-  return blocks * per_block + kLogitCopies * length * static_cast<double>(ar.vocab_size);
+/// Values kept by the five VGG stages of LPIPS, per image: each convolution of the reconstruction,
+/// and about four maps a stage for the comparison with the real image.
+double lpips_values(const RunConfig& config) {
+  constexpr std::array<double, 5> kConvolutions = {2, 2, 3, 3, 3};
+  constexpr double kComparison = 4.0;
+  const auto channels = models::LpipsConfig().channels;
+  double values = 0.0;
+  for (size_t stage = 0; stage < channels.size(); ++stage) {
+    const double side = side_after(config, stage);
+    values += (kConvolutions[stage] + kComparison) * static_cast<double>(channels[stage]) * side * side;
+  }
+  return values;
 }
 
-double number_after(const std::string& path, const std::string& label) {
-  std::ifstream stream(path);
-  std::string word;
-  double value = -1.0;
-  if (label.empty()) {
-    stream >> value;
-    return stream ? value : -1.0;
+/// Values kept by one pass of the discriminator, per image: convolution, norm and activation.
+double discriminator_values(const RunConfig& config) {
+  constexpr double kMapsPerLayer = 3.0;
+  double values = 0.0;
+  for (int64_t layer = 0; layer <= config.discriminator.layers; ++layer) {
+    const double side = side_after(config, static_cast<size_t>(std::min(layer + 1, config.discriminator.layers)));
+    const double width = static_cast<double>(config.discriminator.ndf << std::min<int64_t>(layer, 3));
+    values += kMapsPerLayer * width * side * side;
   }
-  while (stream >> word) {
-    if (word == label && stream >> value) return value;
+  return values;
+}
+
+/// Values kept for the backward pass of the first `blocks` blocks of the transformer, per image.
+double ar_block_values(const models::ArConfig& ar, int64_t blocks) {
+  const double per_block = static_cast<double>(ar.num_tokens) *
+                           (10.0 * static_cast<double>(ar.dim) + 4.0 * static_cast<double>(ar.ffn_dim()));
+  return per_block * (ar.activation_checkpointing ? 1.0 : static_cast<double>(blocks));
+}
+
+/// Bytes of update (1), per image: the tokenizer with its critics, and the soft path up to the tap.
+double tokenizer_update_bytes(const RunConfig& config, double activation_bytes) {
+  const LossConfig& loss = config.loss;
+  double bytes = activation_bytes * tokenizer_values(config);
+  if (loss.perceptual > 0.0) bytes += kFloat * lpips_values(config);
+  if (loss.gan > 0.0) bytes += kFloat * discriminator_values(config);
+  if (config.recipe == RecipeKind::kGear && loss.repa) {
+    bytes += activation_bytes * ar_block_values(config.resolved_ar(), loss.tap);
   }
-  return -1.0;
+  return bytes;
+}
+
+/// Bytes of update (3), per image: the whole transformer and the copies of its logits.
+double ar_update_bytes(const RunConfig& config, double activation_bytes) {
+  constexpr double kLogitCopies = 3.0;  // logits, their softmax, their gradient
+  const models::ArConfig ar = config.resolved_ar();
+  return activation_bytes * ar_block_values(ar, ar.depth) +
+         kFloat * kLogitCopies * static_cast<double>(ar.num_tokens * ar.vocab_size);
+}
+
+/// Bytes of the copies of the [tokens, K] matrix, per image: cost, entropy terms, soft read-out.
+double read_out_bytes(const RunConfig& config) {
+  const double copies = config.recipe == RecipeKind::kGear ? 8.0 : 5.0;
+  return copies * kFloat *
+         static_cast<double>(config.grid() * config.grid() * config.tokenizer.quantizer.codebook_size);
 }
 
 }  // namespace
 
 MemoryEstimate estimate_memory(const RunConfig& config) {
-  const nn::MetaScope meta;
-  constexpr double kTrained = 5.0;  // weight, gradient, two moments, average
-  const bool joint = config.recipe == RecipeKind::kGear;
-  const double micro_batch =
-      static_cast<double>(config.data.batch_size / config.optimizer.accumulation);
-  const models::ArConfig ar = config.resolved_ar();
-
-  MemoryEstimate estimate;
-  const double tokenizer = parameter_count(*models::make_tokenizer(config.tokenizer));
-  estimate.parameters += kFloat * tokenizer * (config.recipe == RecipeKind::kAr ? 1.0 : kTrained);
-  if (config.recipe != RecipeKind::kTokenizer) {
-    estimate.parameters += kFloat * kTrained * parameter_count(*models::ArModel(ar));
-  }
   const double activation_bytes = config.precision == Precision::kBf16 ? 2.5 : kFloat;
-  const double tokens = micro_batch * static_cast<double>(ar.num_tokens);
-  const double matrix = kFloat * tokens * static_cast<double>(ar.vocab_size);
+  const double images = static_cast<double>(config.data.batch_size / config.optimizer.accumulation);
+  double tokenizer_update = 0.0, ar_update = 0.0, read_out = 0.0;
   if (config.recipe != RecipeKind::kAr) {
-    estimate.activations += activation_bytes * micro_batch * tokenizer_values(config);
-    estimate.read_out += (joint ? 8.0 : 5.0) * matrix;  // cost, entropy terms, soft read-out
+    tokenizer_update = tokenizer_update_bytes(config, activation_bytes);
+    read_out = read_out_bytes(config);
   }
-  if (config.recipe != RecipeKind::kTokenizer) {
-    estimate.activations += activation_bytes * micro_batch * ar_values(ar);
-  }
-  return estimate;
-}
-
-double available_memory() {
-  double available = number_after("/proc/meminfo", "MemAvailable:") * 1024.0;
-  const double limit = number_after("/sys/fs/cgroup/memory.max", "");
-  const double used = number_after("/sys/fs/cgroup/memory.current", "");
-  if (limit > 0.0 && used >= 0.0) available = std::min(available, limit - used);
-  return available > 0.0 ? available : std::numeric_limits<double>::infinity();
+  if (config.recipe != RecipeKind::kTokenizer) ar_update = ar_update_bytes(config, activation_bytes);
+  // Update (1) ends, and with it its graph, before update (3) begins.
+  return {.parameters = network_bytes(config),
+          .activations = images * std::max(tokenizer_update, ar_update),
+          .read_out = images * read_out};
 }
 
 void expect_enough_memory(const RunConfig& config, double available) {

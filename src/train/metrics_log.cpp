@@ -64,6 +64,25 @@ void MetricsLog::write(int64_t step, const Values& values) {
   }
 }
 
-void MetricsLog::sync() { ::fsync(descriptor_); }
+void MetricsLog::sync() {
+  // Some special files and network file systems know no fsync and say so with EINVAL.
+  if (::fsync(descriptor_) == 0 || errno == EINVAL) return;
+  fail(path_, ": cannot sync: ", std::strerror(errno), "; check the disk and run again to resume");
+}
+
+std::map<std::string, MetricSeries> read_metrics(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) fail(path.string(), ": cannot read metrics there; expected the metrics.jsonl of a run");
+  std::map<std::string, MetricSeries> series;
+  for (std::string line; std::getline(stream, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) continue;
+    const auto step = json["step"].get<int64_t>();
+    for (const auto& [name, value] : json.items()) {
+      if (name != "step" && value.is_number()) series[name].emplace_back(step, value.get<double>());
+    }
+  }
+  return series;
+}
 
 }  // namespace gear::train

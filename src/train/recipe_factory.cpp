@@ -11,30 +11,35 @@
 namespace gear::train {
 namespace {
 
-/// Initial weights of one network do not depend on what was built before it.
+/// Initial weights of one network do not depend on what was built before it, nor on the device: they
+/// are drawn on the CPU and moved.
 void seed_generator(const RunConfig& config, const std::string& purpose) {
   torch::manual_seed(stream_seed(static_cast<uint64_t>(config.seed), purpose));
 }
 
-/// Builds the networks of one run and collects what has to be said about their weights.
+/// Builds the networks of one run on its device and collects what has to be said about their weights.
 class Builder {
  public:
-  explicit Builder(const RunConfig& config) : config_(config) {}
+  Builder(const RunConfig& config, WeightSource weights)
+      : config_(config), weights_(weights), device_(resolve_device(config.device)) {}
 
   TokenizerNetworks tokenizer_networks() {
     TokenizerNetworks networks;
     networks.tokenizer = tokenizer({"tokenizer"});
     networks.tokenizer_ema = models::make_tokenizer(config_.tokenizer);
+    networks.tokenizer_ema->to(device_);
     if (config_.loss.perceptual > 0.0) {
       seed_generator(config_, "init.lpips");
       const auto& loss = config_.loss;
       networks.lpips = models::make_lpips(loss.lpips_vgg_weights, loss.lpips_linear_weights);
+      networks.lpips->to(device_);
       notice(models::missing_lpips_weights_notice(loss.lpips_vgg_weights, loss.lpips_linear_weights));
     }
     if (config_.loss.gan > 0.0) {
       seed_generator(config_, "init.discriminator");
       networks.discriminator = models::PatchGan(config_.discriminator);
       load(*networks.discriminator, "discriminator", config_.init.discriminator, {"discriminator"});
+      networks.discriminator->to(device_);
     }
     return networks;
   }
@@ -44,6 +49,7 @@ class Builder {
     seed_generator(config_, "init.tokenizer");
     auto network = models::make_tokenizer(config_.tokenizer);
     load(*network, "tokenizer", config_.init.tokenizer, groups);
+    network->to(device_);
     return network;
   }
 
@@ -51,6 +57,7 @@ class Builder {
     if (!config_.loss.repa) return {};
     seed_generator(config_, "init.teacher");
     auto teacher = models::make_teacher(config_.teacher, config_.grid());
+    teacher->to(device_);
     notice(models::missing_weights_notice(config_.teacher));
     return {teacher};
   }
@@ -61,13 +68,16 @@ class Builder {
     seed_generator(config_, "init.ar");
     networks.ar = models::ArModel(ar);
     load(*networks.ar, "transformer", config_.init.ar, {"ar_ema", "ar"});
+    networks.ar->to(device_);
     networks.ar_ema = models::ArModel(ar);
+    networks.ar_ema->to(device_);
     if (!teachers.empty()) {
       std::vector<int64_t> widths;
       for (const auto& teacher : teachers) widths.push_back(teacher->feature_dim());
       seed_generator(config_, "init.projector");
       networks.projector = models::Projector(ar.dim, config_.loss.projector_dim, widths);
       load(*networks.projector, "projector", config_.init.projector, {"projector"});
+      networks.projector->to(device_);
     }
     return networks;
   }
@@ -75,13 +85,16 @@ class Builder {
   /// After the moving average was started as a copy: the stored average, where the source has one.
   void load_tokenizer_average(models::Tokenizer& average) {
     const std::string& source = source_of(config_.init.tokenizer);
-    if (!source.empty()) load_initial_weights(average, source, {"tokenizer_ema"}, /*required=*/false);
+    if (!source.empty()) initial_.load(average, source, {"tokenizer_ema"}, /*required=*/false);
   }
 
   std::vector<std::string> take_notices() { return std::move(notices_); }
 
  private:
+  /// Where the weights of a network come from; "": it stays as initialised.
   const std::string& source_of(const std::string& own) const {
+    static const std::string kNone;
+    if (weights_ == WeightSource::kCheckpoint) return kNone;
     return own.empty() ? config_.init.from : own;
   }
 
@@ -90,7 +103,7 @@ class Builder {
     const std::string& source = source_of(own_source);
     if (source.empty()) return;
     const bool required = !own_source.empty();
-    const std::string taken = load_initial_weights(module, source, groups, required);
+    const std::string taken = initial_.load(module, source, groups, required);
     notice(taken.empty() ? source + " has no " + what + ": it starts from scratch"
                          : "initial " + what + ": " + taken);
   }
@@ -100,13 +113,16 @@ class Builder {
   }
 
   const RunConfig& config_;
+  const WeightSource weights_;
+  const c10::Device device_;
+  InitialWeights initial_;
   std::vector<std::string> notices_;
 };
 
 }  // namespace
 
-BuiltRecipe make_recipe(const RunConfig& config) {
-  Builder builder(config);
+BuiltRecipe make_recipe(const RunConfig& config, WeightSource weights) {
+  Builder builder(config, weights);
   BuiltRecipe built;
   switch (config.recipe) {
     case RecipeKind::kTokenizer: {

@@ -82,13 +82,16 @@ RunFolder::RunFolder(RunFolderOptions options)
   lock();
   try {
     choose_start();
-    io::remove_partial_files(path());
-    io::remove_partial_files(checkpoints_.folder());
+    for (const fs::path& folder : {path(), checkpoints_.folder(), samples()}) {
+      io::remove_partial_files(folder);
+    }
     log::also_to_file(path() / "log.txt");
   } catch (const std::exception&) {
     ::close(lock_descriptor_);  // the destructor does not run
+    for (const std::string& warning : warnings_) log::warn(warning);
     throw;
   }
+  for (const std::string& warning : warnings_) log::warn(warning);
 }
 
 RunFolder::~RunFolder() { ::close(lock_descriptor_); }
@@ -121,6 +124,7 @@ void RunFolder::lock() {
 }
 
 void RunFolder::choose_start() {
+  const Warn warn = [this](const std::string& warning) { warnings_.push_back(warning); };
   switch (options_.resume.mode) {
     case Resume::Mode::kNone:
       if (const auto folders = checkpoints_.list(); !folders.empty()) {
@@ -129,33 +133,39 @@ void RunFolder::choose_start() {
       }
       break;
     case Resume::Mode::kAuto:
-      start_ = checkpoints_.newest_good();
+      start_ = checkpoints_.newest_good(warn);
       break;
     case Resume::Mode::kPath:
-      start_ = find_checkpoint(options_.resume.path);
+      start_ = find_checkpoint(options_.resume.path, warn);
       if (!start_) {
         fail("--resume ", options_.resume.path.string(),
              ": no checkpoint there; expected a checkpoint folder, a run folder, auto or none");
       }
+      refuse_to_mix();
       refuse_to_rewind();
       break;
   }
-  if (!start_) {
+  if (start_) {
+    warn_of_changes();
+  } else {
     refuse_to_overwrite();
-    return;
-  }
-  const std::string changes =
-      config_difference(read_text(start_->config_path()), options_.config_yaml);
-  if (!changes.empty()) {
-    log::warn("the configuration differs from that of " + start_->folder().string() + ": " +
-              changes);
   }
 }
 
-void RunFolder::refuse_to_overwrite() const {
+bool RunFolder::start_is_own() const {
+  if (!start_) return false;
+  const fs::path folder = fs::absolute(start_->folder() / "").lexically_normal();  // ends in "/"
   std::error_code ignored;
-  const bool has_metrics = fs::exists(metrics_path(), ignored) && fs::file_size(metrics_path()) > 0;
-  if (!has_metrics) return;
+  return fs::equivalent(folder.parent_path().parent_path(), checkpoints_.folder(), ignored);
+}
+
+bool RunFolder::has_metrics() const {
+  std::error_code error;
+  return fs::file_size(metrics_path(), error) > 0 && !error;
+}
+
+void RunFolder::refuse_to_overwrite() const {
+  if (!has_metrics()) return;
   const std::string changes =
       config_difference(read_text(path() / "config.yaml"), options_.config_yaml);
   if (changes.empty()) return;  // the same run, stopped before its first checkpoint
@@ -163,15 +173,38 @@ void RunFolder::refuse_to_overwrite() const {
        "); choose another run_dir");
 }
 
+void RunFolder::refuse_to_mix() const {
+  const auto folders = checkpoints_.list();
+  if (start_is_own() || (folders.empty() && !has_metrics())) return;
+  fail(path().string(), ": already holds a run (",
+       folders.empty() ? metrics_path().filename().string() : folders.back().filename().string(),
+       "), which --resume ", options_.resume.path.string(),
+       " would overwrite; continue it with --resume auto, or choose another run_dir");
+}
+
 void RunFolder::refuse_to_rewind() const {
   const auto folders = checkpoints_.list();
-  if (folders.empty()) return;
-  const std::string newest = folders.back().filename().string();
   const int64_t step = start_->position().step;
-  if (newest > checkpoint_name(step)) {
-    fail(path().string(), ": its checkpoint ", newest, " is newer than step ", step,
-         ", from which --resume would go on; remove the newer ones or choose another run_dir");
+  if (folders.empty() || checkpoint_step(folders.back()) <= step) return;
+  fail(path().string(), ": its checkpoint ", folders.back().filename().string(),
+       " is newer than step ", step,
+       ", from which --resume would go on; remove the newer ones or choose another run_dir");
+}
+
+void RunFolder::warn_of_changes() {
+  const std::string from = start_->folder().string();
+  const std::string changes =
+      config_difference(read_text(start_->config_path()), options_.config_yaml);
+  if (!changes.empty()) {
+    warnings_.push_back("the configuration differs from that of " + from + ": " + changes);
   }
+  const DataFingerprint& before = start_->position().data;
+  const DataFingerprint& now = options_.data;
+  if (before.images == 0 || now.images == 0 || before == now) return;
+  warnings_.push_back("the data set is not the one that " + from + " was trained on: " +
+                      format_count(before.images) + " images then, " + format_count(now.images) +
+                      (before.images == now.images ? " with other names" : "") +
+                      " now; the run goes on, but is not the one it would have been");
 }
 
 void RunFolder::save_config() const {

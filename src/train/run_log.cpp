@@ -1,6 +1,8 @@
 #include "train/run_log.h"
 
 #include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "gear/core/text.h"
 #include "gear/io/image.h"
@@ -8,6 +10,8 @@
 
 namespace gear::train {
 namespace {
+
+constexpr const char* kStepSeconds = "time/step_seconds";
 
 std::string short_number(double value) {
   char text[32];
@@ -45,7 +49,7 @@ void RunLog::step(int64_t step, MetricsLog::Values values) {
   since_last_log_.restart();
 
   losses_text_ = summary_of(values) + ", " + short_number(images_per_second) + " images/s";
-  values.emplace_back("time/step_seconds", seconds);
+  values.emplace_back(kStepSeconds, seconds);
   values.emplace_back("time/images_per_second", images_per_second);
   write(step, values);
 }
@@ -79,6 +83,17 @@ void RunLog::progress(int64_t step) {
 double RunLog::seconds_left(int64_t step) const {
   const double per_step = since_start_.seconds() / static_cast<double>(step - start_step_);
   return per_step * static_cast<double>(config_.steps - step);
+}
+
+bool has_evaluation(const std::filesystem::path& metrics, int64_t step) {
+  std::ifstream stream(metrics);
+  for (std::string line; std::getline(stream, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    // Only the line of a logging step tells how long it took.
+    const bool of_step = json.is_object() && json.value("step", int64_t{-1}) == step;
+    if (of_step && !json.contains(kStepSeconds)) return true;
+  }
+  return false;
 }
 
 }  // namespace gear::train

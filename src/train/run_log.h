@@ -43,4 +43,7 @@ class RunLog {
   std::string losses_text_;  // of the last logging step; reading the device every step would wait
 };
 
+/// Whether a metrics.jsonl has the line of an evaluation after `step` updates.
+bool has_evaluation(const std::filesystem::path& metrics, int64_t step);
+
 }  // namespace gear::train

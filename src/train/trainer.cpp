@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 
+#include <system_error>
 #include <utility>
 
 #include "gear/core/log.h"
@@ -15,7 +16,7 @@ namespace {
 /// Beyond this many skipped steps in a row the run is not recovering by itself.
 constexpr int64_t kMostSkippedInARow = 10;
 
-bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+bool due(int64_t step, int64_t every) { return every > 0 && step > 0 && step % every == 0; }
 
 }  // namespace
 
@@ -23,9 +24,14 @@ Trainer::Trainer(const RunConfig& config, Recipe& recipe, BatchSource& source, R
                  TrainerHooks hooks)
     : config_(config), recipe_(recipe), source_(source), folder_(folder), hooks_(std::move(hooks)) {
   position_.seed = config_.seed;
+  position_.data = folder_.data();
   restore();
   folder_.save_config();
   log_ = std::make_unique<RunLog>(config_, folder_, position_.step);
+  // What a stop, an error or a kill between checkpoint and evaluation left out is done first.
+  if (has_evaluation(folder_.metrics_path(), position_.step)) evaluated_step_ = position_.step;
+  std::error_code ignored;
+  if (std::filesystem::exists(preview_path(), ignored)) previewed_step_ = position_.step;
 }
 
 Trainer::~Trainer() = default;
@@ -40,37 +46,70 @@ void Trainer::restore() {
     // In images, so that the run goes on at the same place when the size of a micro-batch changed.
     position_.micro_batches =
         stored.samples * config_.optimizer.accumulation / config_.data.batch_size;
-    saved_step_ = stored.step;
+    if (folder_.start_is_own()) saved_step_ = stored.step;
     log::info("going on from " + checkpoint->folder().string() + ", step " +
               format_count(position_.step));
   }
   source_.seek(position_.micro_batches);
 }
 
+void Trainer::save() {
+  log_->sync();  // a checkpoint must never be ahead of the lines that describe the way to it
+  const auto path = folder_.checkpoints().save(position_, folder_.config_yaml(), recipe_.state());
+  saved_step_ = position_.step;
+  log::info("saved " + path.string());
+}
+
+void Trainer::save_unsaved() {
+  if (saved_step_ < position_.step) save();
+}
+
+/// Runs what stands between two steps; when it fails, the steps done are saved before the error
+/// goes on.
+template <class Action>
+auto Trainer::saving_on_error(Action&& action) {
+  try {
+    return action();
+  } catch (const std::exception&) {
+    try {
+      save_unsaved();
+    } catch (const std::exception& error) {  // not the one that ended the run
+      log::warn(std::string("the steps since the last checkpoint are lost: ") + error.what());
+    }
+    throw;
+  }
+}
+
 TrainOutcome Trainer::run() {
-  while (position_.step < config_.steps) {
-    train_step();
-    log_->progress(position_.step);
-    evaluate_and_preview();
+  save_unsaved();  // what another run's checkpoint holds is part of this run from now on
+  while (true) {
     const int signal = hooks_.stop ? hooks_.stop() : 0;
-    const bool interrupted = signal != 0 && position_.step < config_.steps;
-    if (interrupted || due(position_.step, config_.output.checkpoint_every)) save();
-    if (interrupted) {
+    if (signal != 0 && (!finished() || evaluation_due() || preview_due())) {
+      save_unsaved();
       log::info(std::string(signal_name(signal)) + ": stopped after step " +
                 format_count(position_.step) + "; run the same command again to go on");
       return TrainOutcome::kInterrupted;
     }
+    saving_on_error([this] { evaluate_and_preview(); });
+    if (finished()) break;
+    train_step(saving_on_error([this] { return next_batches(); }));
+    log_->progress(position_.step);
+    if (finished() || due(position_.step, config_.output.checkpoint_every)) save_unsaved();
   }
-  if (saved_step_ < position_.step) save();
+  log_->sync();
   log_->finish("finished " + format_count(position_.step) + " steps, " + folder_.path().string());
   return TrainOutcome::kFinished;
 }
 
-void Trainer::train_step() {
+std::vector<data::Batch> Trainer::next_batches() {
   std::vector<data::Batch> micro_batches;
   for (int64_t i = 0; i < config_.optimizer.accumulation; ++i) {
     micro_batches.push_back(source_.next());
   }
+  return micro_batches;
+}
+
+void Trainer::train_step(const std::vector<data::Batch>& micro_batches) {
   at::manual_seed(stream_seed(static_cast<uint64_t>(config_.seed), "step",
                               static_cast<uint64_t>(position_.step)));
   const bool logged =
@@ -89,23 +128,31 @@ void Trainer::train_step() {
   position_.samples += config_.data.batch_size;
 }
 
-void Trainer::evaluate_and_preview() {
-  const int64_t step = position_.step;
-  if (hooks_.evaluate && due(step, config_.output.eval_every)) {
-    log_->evaluation(step, hooks_.evaluate(step).host_values());
-  }
-  if (hooks_.preview && due(step, config_.output.preview_every)) {
-    const auto path = folder_.samples() / (checkpoint_name(step) + ".png");
-    hooks_.preview(step, path);
-    log_->preview(step, path);
-  }
+bool Trainer::evaluation_due() const {
+  return hooks_.evaluate && due(position_.step, config_.output.eval_every) &&
+         evaluated_step_ != position_.step;
 }
 
-void Trainer::save() {
-  log_->sync();  // a checkpoint must never be ahead of the lines that describe the way to it
-  const auto path = folder_.checkpoints().save(position_, folder_.config_yaml(), recipe_.state());
-  saved_step_ = position_.step;
-  log::info("saved " + path.string());
+bool Trainer::preview_due() const {
+  return hooks_.preview && due(position_.step, config_.output.preview_every) &&
+         previewed_step_ != position_.step;
+}
+
+std::filesystem::path Trainer::preview_path() const {
+  return folder_.samples() / (checkpoint_name(position_.step) + ".png");
+}
+
+void Trainer::evaluate_and_preview() {
+  const int64_t step = position_.step;
+  if (evaluation_due()) {
+    log_->evaluation(step, hooks_.evaluate(step).host_values());
+    evaluated_step_ = step;
+  }
+  if (preview_due()) {
+    hooks_.preview(step, preview_path());
+    log_->preview(step, preview_path());
+    previewed_step_ = step;
+  }
 }
 
 /// Either lets the step count as done without an update (optimizer.on_nonfinite: skip), or saves
@@ -118,7 +165,7 @@ void Trainer::handle_nonfinite(const NonFiniteError& error) {
     const std::string name = first_nonfinite(group.tensors);
     if (!name.empty() && damaged.empty()) damaged = group.name + "." + name;
   }
-  const bool skip = config_.optimizer.on_nonfinite == "skip";
+  const bool skip = config_.optimizer.on_nonfinite == OnNonfinite::kSkip;
   if (skip && damaged.empty() && ++skipped_in_a_row_ <= kMostSkippedInARow) {
     log::warn(what + "; the step is skipped");
     return;

@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+using ::testing::Not;
 
 /// A file system of a given size in memory, mounted while the object lives.
 class SmallDisk {
@@ -51,8 +52,9 @@ TEST(BadOutput, ReadOnlyFolderIsNamed) {
   disk.make_read_only();
   const std::string run = (tiny.root() / "disk" / "run").string();
   expect_user_error(tiny.train({"run_dir=" + run}),
-                    run + ": cannot create the folder: Read-only file system; set run_dir to a "
-                          "folder that you may write to");
+                    run +
+                        ": cannot create the folder: Read-only file system; set run_dir to a "
+                        "folder that you may write to");
 }
 
 TEST(BadOutput, FolderWithoutWritePermissionIsNamed) {
@@ -63,8 +65,9 @@ TEST(BadOutput, FolderWithoutWritePermissionIsNamed) {
   fs::permissions(closed, fs::perms::owner_read | fs::perms::owner_exec);
   const std::string run = (closed / "run").string();
   expect_user_error(tiny.train({"run_dir=" + run}),
-                    run + ": cannot create the folder: Permission denied; set run_dir to a folder "
-                          "that you may write to");
+                    run +
+                        ": cannot create the folder: Permission denied; set run_dir to a folder "
+                        "that you may write to");
 }
 
 TEST(BadOutput, FullDiskWhileSavingLeavesNothingHalfWritten) {
@@ -75,7 +78,8 @@ TEST(BadOutput, FullDiskWhileSavingLeavesNothingHalfWritten) {
   const Outcome outcome = tiny.train({"run_dir=" + run, "steps=2"});
   EXPECT_EQ(outcome.exit_code, exit_code::kUserError);
   EXPECT_THAT(outcome.last_error_line(),
-              MatchesRegex("error: " + run + "/checkpoints/\\.step-00000002\\.partial/[a-z_.0-9-]+: "
+              MatchesRegex("error: " + run +
+                           "/checkpoints/\\.step-00000002\\.partial/[a-z_.0-9-]+: "
                            "cannot write: No space left on device; free space there or choose "
                            "another output folder"));
   EXPECT_EQ(names_in(run + "/checkpoints"), std::set<std::string>());
@@ -87,14 +91,17 @@ TEST(BadOutput, FailedSaveLeavesTheEarlierCheckpointFromWhichTheRunGoesOn) {
   ASSERT_EQ(tiny.train({"steps=2"}).exit_code, exit_code::kSuccess);
   const auto before = weight_sums(tiny.run() / "checkpoints" / "step-00000002");
 
-  constexpr rlim_t kMostBytes = 64 << 10;  // no file may grow beyond: like a full disk
-  GearProcess limited(tiny.root(), tiny.train_arguments({"steps=4"}), kMostBytes);
-  const Outcome outcome = limited.wait();
+  // No file may grow beyond: like a full disk. The log already has, and must not complain as well.
+  constexpr rlim_t kMostBytes = 64 << 10;
+  io::write_bytes(tiny.run() / "log.txt", std::string(kMostBytes, '\n'));
+  const Outcome outcome =
+      run_gear(tiny.root(), tiny.train_arguments({"steps=4"}), {.file_bytes = kMostBytes});
   EXPECT_EQ(outcome.exit_code, exit_code::kUserError);
   EXPECT_THAT(outcome.last_error_line(),
               MatchesRegex("error: .*/checkpoints/\\.step-00000004\\.partial/[a-z_.0-9-]+: cannot "
                            "write: File too large; raise the limit on file size \\(ulimit -f\\) or "
                            "choose another output folder"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("LOG ERROR")));
   EXPECT_EQ(partial_files(tiny.run()), std::vector<std::string>());
   EXPECT_EQ(weight_sums(tiny.run() / "checkpoints" / "step-00000002"), before);
 
@@ -102,6 +109,55 @@ TEST(BadOutput, FailedSaveLeavesTheEarlierCheckpointFromWhichTheRunGoesOn) {
   EXPECT_EQ(again.exit_code, exit_code::kSuccess) << again.err;
   EXPECT_THAT(again.err, HasSubstr("going on from"));
   EXPECT_TRUE(fs::exists(tiny.run() / "checkpoints" / "step-00000004"));
+}
+
+TEST(BadOutput, FolderForSamplesIsTriedBeforeAnythingIsLoaded) {
+  const TinySetup tiny;
+  const std::string file = (tiny.root() / "file").string();
+  io::write_bytes(file, "text");
+  expect_user_error(tiny.gear({"sample", "nowhere", "--out", file}),
+                    "--out " + file + ": " + file +
+                        " is a file, not a folder; name a folder that "
+                        "you may write to");
+  expect_user_error(tiny.gear({"sample", "nowhere", "--out", file + "/below"}),
+                    "--out " + file + "/below: " + file +
+                        " is a file, not a folder; name a folder "
+                        "that you may write to");
+
+  const SmallDisk disk(tiny.root() / "disk", "1m");
+  if (!disk.mounted()) GTEST_SKIP() << "no permission to mount a file system";
+  disk.make_read_only();
+  const std::string folder = (tiny.root() / "disk").string();
+  expect_user_error(tiny.gear({"sample", "nowhere", "--out", folder + "/out"}),
+                    "--out " + folder + "/out: cannot write in " + folder +
+                        ": Read-only file system; name a folder that you may write to");
+}
+
+TEST(BadOutput, MemoryThatRunsOutWhileSamplingIsToldInOneSentence) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);
+  constexpr rlim_t kMostBytes = rlim_t{4} << 30;  // the keys of the two blocks alone take 5.5 GB
+  const Outcome outcome =
+      run_gear(tiny.root(),
+               {"sample", tiny.run().string(), "--classes", "0", "--per-class", "300000", "--batch",
+                "300000", "--threads", "1", "--out", (tiny.root() / "out").string()},
+               {.memory_bytes = kMostBytes});
+  const std::string sentence =
+      "out of memory; gear train needs less with a lower data.batch_size or a higher "
+      "optimizer.accumulation, gear sample and gear eval with a lower --batch";
+  expect_user_error(outcome, sentence);
+  EXPECT_EQ(outcome.err, "error: " + sentence + "\n");
+}
+
+TEST(BadPath, ThatTheSystemRefusesIsNamed) {
+  const TinySetup tiny;
+  const std::string endless(300, 'x');
+  expect_user_error(tiny.gear({"inspect", endless}),
+                    endless + ": cannot be used: File name too long");
+  const fs::path loop = tiny.root() / "loop";
+  fs::create_symlink(loop, loop);
+  expect_user_error(tiny.gear({"sample", loop.string(), "--out", (tiny.root() / "out").string()}),
+                    loop.string() + ": cannot be used: Too many levels of symbolic links");
 }
 
 TEST(BadCheckpoint, AnotherArchitectureNamesTheTensorAndChangesNothing) {
@@ -115,8 +171,9 @@ TEST(BadCheckpoint, AnotherArchitectureNamesTheTensorAndChangesNothing) {
                                  ": cls_embedding.embedding_table.weight: expected [3, 64], got "
                                  "[3, 32]; the checkpoint belongs to another architecture: use the "
                                  "configuration it was made with");
-  EXPECT_THAT(outcome.err, HasSubstr("warning: the configuration differs from that of " +
-                                     checkpoint.string() + ": steps: 1, now 2; ar.dim: 32, now 64"));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("warning: the configuration differs from that of " + checkpoint.string() +
+                        ": steps: 1, now 2; ar.dim: 32, now 64"));
   EXPECT_EQ(io::read_bytes(tiny.run() / "config.yaml"), config_before);
   EXPECT_EQ(names_in(tiny.run() / "checkpoints"), std::set<std::string>{"step-00000001"});
 }
@@ -133,37 +190,59 @@ TEST(BadCheckpoint, DamagedOneIsNamedAndTheOneBeforeIsUsed) {
                     file.string() + ": damaged: its SHA-256 is not the one in manifest.json");
   const Outcome outcome = tiny.train({"steps=3"});
   EXPECT_EQ(outcome.exit_code, exit_code::kSuccess);
-  EXPECT_THAT(outcome.err,
-              HasSubstr("warning: " + file.string() + ": damaged: its SHA-256 is not the one in "
-                        "manifest.json; using step-00000001 instead"));
+  EXPECT_THAT(outcome.err, HasSubstr("warning: " + file.string() +
+                                     ": damaged: its SHA-256 is not the one in "
+                                     "manifest.json; using step-00000001 instead"));
 }
 
 TEST(BadCheckpoint, ResumeFromNowhereSaysWhatIsExpected) {
   const TinySetup tiny;
   const std::string nowhere = (tiny.root() / "nowhere").string();
   expect_user_error(tiny.train({}, {"--resume", nowhere}),
-                    "--resume " + nowhere + ": no checkpoint there; expected a checkpoint folder, a "
-                    "run folder, auto or none");
+                    "--resume " + nowhere +
+                        ": no checkpoint there; expected a checkpoint folder, a "
+                        "run folder, auto or none");
 }
 
 TEST(BadCheckpoint, RunIsNotStartedOverOnTopOfAnother) {
   const TinySetup tiny;
   ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);
   expect_user_error(tiny.train({"steps=1"}, {"--resume", "none"}),
-                    tiny.run().string() + ": already holds a run (step-00000001); continue it with "
-                    "--resume auto, or choose another run_dir");
+                    tiny.run().string() +
+                        ": already holds a run (step-00000001); continue it with "
+                        "--resume auto, or choose another run_dir");
+}
+
+TEST(BadCheckpoint, RunThatGoesOnNeedsItsInitialWeightsNoMore) {
+  const TinySetup tiny;
+  const fs::path first = tiny.root() / "first";
+  ASSERT_EQ(tiny.train({"steps=1", "run_dir=" + first.string()}).exit_code, exit_code::kSuccess);
+  ASSERT_EQ(tiny.train({"steps=1", "init.from=" + first.string()}).exit_code, exit_code::kSuccess);
+  fs::remove_all(first);
+  const Outcome outcome = tiny.train({"steps=2", "init.from=" + first.string()});
+  EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
+}
+
+TEST(BadCheckpoint, OptionBeforeTheCheckpointDoesNotSwallowIt) {
+  const TinySetup tiny;
+  const std::string nowhere = (tiny.root() / "nowhere").string();
+  expect_user_error(tiny.gear({"sample", "--classes", "1,0", nowhere}),
+                    nowhere + ": no such run folder or checkpoint");
 }
 
 TEST(BadCheckpoint, SamplingNeedsARunWithATransformer) {
   const TinySetup tiny;
   const std::string out = (tiny.root() / "out").string();
-  expect_user_error(tiny.gear({"sample", tiny.data().string(), "--out", out}),
-                    tiny.data().string() + ": is neither a gear checkpoint nor a run folder with "
-                    "one; expected for example runs/NAME or runs/NAME/checkpoints/step-00001000");
+  expect_user_error(
+      tiny.gear({"sample", tiny.data().string(), "--out", out}),
+      tiny.data().string() +
+          ": is neither a gear checkpoint nor a run folder with "
+          "one; expected for example runs/NAME or runs/NAME/checkpoints/step-00001000");
   ASSERT_EQ(tiny.train({"recipe=tokenizer", "steps=1"}).exit_code, exit_code::kSuccess);
   expect_user_error(tiny.gear({"sample", tiny.run().string(), "--out", out}),
-                    tiny.run().string() + ": was trained by the recipe tokenizer and has no "
-                    "transformer to sample from; train the recipe gear or ar first");
+                    tiny.run().string() +
+                        ": was trained by the recipe tokenizer and has no "
+                        "transformer to sample from; train the recipe gear or ar first");
   EXPECT_FALSE(fs::exists(out));
 }
 

@@ -32,21 +32,29 @@ struct Outcome {
   }
 };
 
+/// What the system grants the program; nothing: what it grants the tests.
+struct Limits {
+  std::optional<rlim_t> file_bytes{};    ///< no file may grow beyond
+  std::optional<rlim_t> memory_bytes{};  ///< address space
+};
+
 /// A running `gear`. Its output goes to files in `scratch`, which must outlive it.
 class GearProcess {
  public:
   GearProcess(const fs::path& scratch, const std::vector<std::string>& arguments,
-              std::optional<rlim_t> most_file_bytes = std::nullopt)
+              const Limits& limits = {})
       : out_(scratch / ".stdout"), err_(scratch / ".stderr") {
     const std::string program = GEAR_BINARY_DIR "/gear";
     std::vector<char*> argv = {const_cast<char*>(program.c_str())};
-    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    for (const std::string& argument : arguments)
+      argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
     child_ = fork();
     if (child_ != 0) return;
     redirect(out_, STDOUT_FILENO);
     redirect(err_, STDERR_FILENO);
-    if (most_file_bytes) limit_files(*most_file_bytes);
+    set_limit(RLIMIT_FSIZE, limits.file_bytes);
+    set_limit(RLIMIT_AS, limits.memory_bytes);
     execv(program.c_str(), argv.data());
     _exit(127);
   }
@@ -80,18 +88,19 @@ class GearProcess {
     const int opened = open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (opened < 0 || dup2(opened, descriptor) < 0) _exit(127);
   }
-  static void limit_files(rlim_t bytes) {
-    std::signal(SIGXFSZ, SIG_IGN);  // so that write() fails instead of ending the process
-    const rlimit limit{bytes, bytes};
-    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(127);
+  static void set_limit(auto resource, const std::optional<rlim_t>& bytes) {
+    if (!bytes) return;
+    const rlimit limit{*bytes, *bytes};
+    if (setrlimit(resource, &limit) != 0) _exit(127);
   }
 
   fs::path out_, err_;
   pid_t child_ = -1;
 };
 
-inline Outcome run_gear(const fs::path& scratch, const std::vector<std::string>& arguments) {
-  return GearProcess(scratch, arguments).wait();
+inline Outcome run_gear(const fs::path& scratch, const std::vector<std::string>& arguments,
+                        const Limits& limits = {}) {
+  return GearProcess(scratch, arguments, limits).wait();
 }
 
 /// Exit code 2 and `message` as the last thing said; nothing of it looks like a crash.

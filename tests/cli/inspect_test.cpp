@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/tiny_setup.h"
+#include "gear/core/text.h"
 #include "gear/io/safetensors.h"
 
 namespace gear::cli::testing {
@@ -21,8 +22,8 @@ TEST(Inspect, RunFolderTellsConfigurationCheckpointsMetricsAndNetworks) {
   for (const std::string text :
        {"recipe gear, 2 steps of 4 images, fp32, seed 3", "2 classes, 16 x 16 pixels",
         "tokenizer: 8 x 8 tokens of 32 codes of width 4", "transformer: dim 32, depth 2, 2 heads",
-        "aligned with dinov2-custom", "2 checkpoints", "step-00000001", "step-00000002",
-        "ce_loss", "gear checkpoint of step 2, 8 images seen, seed 3",
+        "aligned with dinov2-custom", "2 checkpoints", "step-00000001", "step-00000002", "ce_loss",
+        "gear checkpoint of step 2, 8 images seen, seed 3",
         "every file has the size and the SHA-256 that its manifest lists",
         "VQ tokenizer: 32 codes of width 4, base width 32, downsampling 2",
         "LlamaGen transformer: dim 32, depth 2, 32 codes, class table of 3 rows",
@@ -53,28 +54,56 @@ TEST(Inspect, MatchListsTypeAndShapeOfTheTensorsAskedFor) {
                     "--match lora: no tensor of " + path + " has this in its name");
 }
 
+TEST(Inspect, SmallWeightFileListsItsTensorsUnasked) {
+  const TinySetup tiny;
+  const std::string path = (tiny.root() / "two.safetensors").string();
+  io::write_safetensors(path, {{"a.weight", at::zeros({2, 3})}, {"b", at::zeros({})}});
+  const Outcome outcome = tiny.gear({"inspect", path});
+  EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr(path + ": safetensors, 2 tensors, 7 values (F32), 28 B\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("a.weight +F32 +\\[2, 3\\]\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("b +F32 +\\[\\]\n"));
+}
+
+TEST(Inspect, LargeWeightFileTellsHowToListItsTensors) {
+  const TinySetup tiny;
+  const std::string path = (tiny.root() / "many.safetensors").string();
+  io::NamedTensors tensors;
+  for (int i = 0; i < 501; ++i) tensors.emplace_back("t" + std::to_string(i), at::zeros({1}));
+  io::write_safetensors(path, tensors);
+  const Outcome outcome = tiny.gear({"inspect", path});
+  EXPECT_THAT(outcome.out,
+              ::testing::EndsWith("  --tensors lists the names and shapes of all tensors, "
+                                  "--match TEXT of some\n"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("t500 ")));
+  EXPECT_THAT(tiny.gear({"inspect", path, "--tensors"}).out, HasSubstr("t500 "));
+}
+
 TEST(Inspect, FilesThatAreNoWeightsAreCalledWhatTheyAre) {
   const TinySetup tiny;
   const std::string missing = (tiny.root() / "none.pt").string();
   expect_user_error(tiny.gear({"inspect", missing}),
-                    missing + ": no such file or folder; expected a run folder, a checkpoint folder "
-                    "or a weight file");
+                    missing +
+                        ": no such file or folder; expected a run folder, a checkpoint folder "
+                        "or a weight file");
   const std::string empty = (tiny.root() / "empty.pt").string();
   io::write_bytes(empty, "");
   expect_user_error(tiny.gear({"inspect", empty}), empty + ": is empty; fetch or copy it again");
   const std::string page = (tiny.root() / "page.ckpt").string();
   io::write_bytes(page, "<!DOCTYPE html><html></html>");
   expect_user_error(tiny.gear({"inspect", page}),
-                    page + ": is a web page, not weights; the link probably needed a login, fetch "
-                    "it again");
+                    page +
+                        ": is a web page, not weights; the link probably needed a login, fetch "
+                        "it again");
 }
 
 TEST(Doctor, TellsBuildMachineAndMeasuredSpeed) {
   const TinySetup tiny;
   const Outcome outcome = tiny.gear({"doctor"});
   EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
-  for (const std::string text : {"LibTorch 2.", "in this build: ", "CPU: ", "avx512_bf16", "Memory: ",
-                                 "Disk: ", "Fonts for gear data emoji: ", "What this means"}) {
+  for (const std::string text :
+       {"LibTorch 2.", "in this build: ", "CPU: ", "avx512_bf16",
+        "Memory: ", "Disk: ", "Fonts for gear data emoji: ", "What this means"}) {
     EXPECT_THAT(outcome.out, HasSubstr(text));
   }
   for (const std::string pattern :
@@ -86,10 +115,29 @@ TEST(Doctor, TellsBuildMachineAndMeasuredSpeed) {
 
 TEST(Help, OfEveryCommandEndsWithAnExample) {
   const TinySetup tiny;
-  for (const std::string command : {"train", "sample", "eval", "data", "inspect", "doctor"}) {
-    const Outcome outcome = tiny.gear({command, "--help"});
+  const std::vector<std::vector<std::string>> commands = {
+      {"train"},         {"sample"},  {"eval"},   {"data"},  {"data", "emoji"},
+      {"data", "check"}, {"inspect"}, {"report"}, {"doctor"}};
+  for (std::vector<std::string> words : commands) {
+    const std::string command = join(words, " ");
+    words.emplace_back("--help");
+    const Outcome outcome = tiny.gear(words);
     EXPECT_EQ(outcome.exit_code, exit_code::kSuccess);
     EXPECT_THAT(outcome.out, HasSubstr("Example: gear " + command)) << command;
+  }
+}
+
+TEST(Help, PrintConfigWithoutAFileShowsTheDefaults) {
+  const TinySetup tiny;
+  const Outcome outcome = tiny.gear({"train", "--print-config"});
+  EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
+  EXPECT_THAT(outcome.out,
+              HasSubstr("# Optimizer updates in total. [1 to 1000000000]\nsteps: 400000\n"));
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"train"}, {"train", "--print-config", "--set", "ar.depth=3"}}) {
+    const Outcome refused = tiny.gear(arguments);
+    EXPECT_EQ(refused.exit_code, exit_code::kUserError);
+    EXPECT_THAT(refused.err, HasSubstr("config is required"));
   }
 }
 

@@ -16,7 +16,7 @@ namespace gear::train {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::checkpoint_bytes;
+using testing::file_bytes;
 using ::testing::HasSubstr;
 using testing::message_of;
 using testing::read_text;
@@ -33,13 +33,19 @@ void write_text(const fs::path& path, const std::string& text) {
 
 class CheckpointTest : public ::testing::Test {
  protected:
-  fs::path save(int64_t step) {
-    return store_.save({.step = step, .micro_batches = 2 * step, .samples = 16 * step, .seed = 9},
-                       "seed: 9\n", some_groups(static_cast<double>(step)));
+  fs::path save(int64_t step) { return save(step, store_); }
+  static fs::path save(int64_t step, const CheckpointStore& store) {
+    return store.save({.step = step,
+                       .micro_batches = 2 * step,
+                       .samples = 16 * step,
+                       .seed = 9,
+                       .data = {.images = 16, .names_sha256 = "of the names"}},
+                      "seed: 9\n", some_groups(static_cast<double>(step)));
   }
-  std::vector<std::string> names() const {
+  std::vector<std::string> names() const { return names(store_); }
+  static std::vector<std::string> names(const CheckpointStore& store) {
     std::vector<std::string> names;
-    for (const auto& folder : store_.list()) names.push_back(folder.filename().string());
+    for (const auto& folder : store.list()) names.push_back(folder.filename().string());
     return names;
   }
   /// Step of the newest good checkpoint; what was printed meanwhile is in printed_.
@@ -64,6 +70,8 @@ TEST_F(CheckpointTest, GivesBackWhatWasSaved) {
   EXPECT_EQ(checkpoint.position().micro_batches, 2000);
   EXPECT_EQ(checkpoint.position().samples, 16000);
   EXPECT_EQ(checkpoint.position().seed, 9);
+  EXPECT_EQ(checkpoint.position().data,
+            (DataFingerprint{.images = 16, .names_sha256 = "of the names"}));
   EXPECT_EQ(checkpoint.groups(), (std::vector<std::string>{"net", "optimizer"}));
   EXPECT_EQ(read_text(checkpoint.config_path()), "seed: 9\n");
 
@@ -100,6 +108,34 @@ TEST_F(CheckpointTest, KeepsTheNewestOnesAndForeignFolders) {
   EXPECT_TRUE(fs::exists(store_.folder() / "step-best"));
 }
 
+TEST_F(CheckpointTest, DamagedOnesOfLaterStepsDoNotPushOutTheOneJustSaved) {
+  for (const int64_t keep : {1, 2}) {
+    const TemporaryFolder root;
+    const CheckpointStore generous(root.path(), 3);
+    for (const int64_t step : {10, 20, 30}) save(step, generous);
+    fs::remove(root.path() / "step-00000030" / "net.safetensors");
+
+    const CheckpointStore store(root.path(), keep);  // of the run that goes on from step 20
+    ASSERT_EQ(store.newest_good([](const std::string&) {})->position().step, 20);
+    save(25, store);
+    std::vector<std::string> expected = {"step-00000025", "step-00000030"};
+    if (keep == 2) expected.insert(expected.begin(), "step-00000020");
+    EXPECT_EQ(names(store), expected) << "keep " << keep;
+    EXPECT_EQ(store.newest_good([](const std::string&) {})->position().step, 25);
+  }
+}
+
+TEST_F(CheckpointTest, DamagedOnesOfEarlierStepsDoNotCountAsKept) {
+  const CheckpointStore store(root_.path() / "checkpoints", 2);
+  save(10);
+  write_text(save(20) / "net.safetensors", "changed");
+  save(30, store);
+  EXPECT_EQ(names(store),
+            (std::vector<std::string>{"step-00000010", "step-00000020", "step-00000030"}));
+  save(40, store);
+  EXPECT_EQ(names(store), (std::vector<std::string>{"step-00000030", "step-00000040"}));
+}
+
 TEST_F(CheckpointTest, SavingAStepAgainReplacesIt) {
   save(3);
   store_.save({.step = 3}, "", {{"other", {{"a", at::zeros({1})}}}});
@@ -111,7 +147,7 @@ TEST_F(CheckpointTest, SavingAStepAgainReplacesIt) {
 TEST_F(CheckpointTest, AFlippedBitInAnyFileIsNamedAndTheOneBeforeIsUsed) {
   save(1);
   const fs::path newest = save(2);
-  for (const auto& [name, bytes] : checkpoint_bytes(newest)) {
+  for (const auto& [name, bytes] : file_bytes(newest)) {
     for (const size_t position : {size_t{0}, bytes.size() / 2, bytes.size() - 1}) {
       std::string changed = bytes;
       changed[position] = static_cast<char>(changed[position] ^ 4);
@@ -132,7 +168,7 @@ TEST_F(CheckpointTest, AFlippedBitInAnyFileIsNamedAndTheOneBeforeIsUsed) {
 TEST_F(CheckpointTest, ACutOrMissingFileIsNamedAndTheOneBeforeIsUsed) {
   save(1);
   const fs::path newest = save(2);
-  for (const auto& [name, bytes] : checkpoint_bytes(newest)) {
+  for (const auto& [name, bytes] : file_bytes(newest)) {
     write_text(newest / name, bytes.substr(0, bytes.size() / 2));
     EXPECT_EQ(newest_step(), 1) << name;
     EXPECT_THAT(printed_, HasSubstr(newest.string()));
@@ -142,6 +178,41 @@ TEST_F(CheckpointTest, ACutOrMissingFileIsNamedAndTheOneBeforeIsUsed) {
     write_text(newest / name, bytes);
   }
   EXPECT_EQ(newest_step(), 2);
+}
+
+TEST_F(CheckpointTest, AnUnreadableFileIsNamedAndTheOneBeforeIsUsed) {
+  save(1);
+  const fs::path newest = save(2);
+  const fs::path file = newest / "net.safetensors";
+  auto manifest = nlohmann::json::parse(read_text(newest / "manifest.json"));
+  manifest["files"]["net.safetensors"]["bytes"] = 0;  // the size of the one below
+  write_text(newest / "manifest.json", manifest.dump());
+  write_text(newest / "manifest.sha256",
+             io::sha256_of_bytes(manifest.dump()) + "  manifest.json\n");
+  fs::remove(file);
+  fs::create_symlink("/proc/self/mem", file);  // reading its first bytes is an input/output error
+  EXPECT_EQ(newest_step(), 1);
+  EXPECT_THAT(printed_, HasSubstr(file.string() + ": cannot read: Input/output error; using "
+                                                  "step-00000001 instead"));
+  fs::remove(file);
+  fs::create_symlink(file, file);
+  EXPECT_EQ(newest_step(), 1);
+  EXPECT_THAT(printed_, HasSubstr(file.string() + ": cannot read: Too many levels of symbolic"));
+}
+
+TEST_F(CheckpointTest, AFileWithTheNameOfACheckpointIsNone) {
+  save(1);
+  write_text(store_.folder() / "step-00000009", "a note");
+  EXPECT_EQ(newest_step(), 1);
+  save(2);
+  EXPECT_EQ(names(), (std::vector<std::string>{"step-00000001", "step-00000002"}));
+}
+
+TEST_F(CheckpointTest, AFolderThatCannotBeListedIsNotTakenForAnEmptyOne) {
+  const fs::path folder = root_.path() / "checkpoints";
+  fs::create_symlink(folder, folder);
+  EXPECT_EQ(message_of([&] { store_.newest_good(); }),
+            folder.string() + ": cannot be listed: Too many levels of symbolic links");
 }
 
 TEST_F(CheckpointTest, AllDamagedIsAnErrorRatherThanANewStart) {

@@ -168,7 +168,7 @@ TEST(Schedule, FirstUpdateOfAWarmUpHasRateZero) {
 
 TEST(Schedule, CosineFallsFromTheBaseRateToTheLeastOneAndStays) {
   OptimizerConfig config;
-  config.schedule = "cosine";
+  config.schedule = Schedule::kCosine;
   config.warmup_steps = 10;
   config.lr_min = 0.2;
   EXPECT_DOUBLE_EQ(scheduled_lr(config, 1.0, 10, 110), 1.0);

@@ -3,9 +3,26 @@
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cerrno>
+
+#include "gear/io/hash.h"
+#include "gear/train/data_fingerprint.h"
 #include "gear/train/metrics_log.h"
 #include "tiny_run.h"
+
+namespace {
+int fsync_error = 0;  // 0: the call works as ever
+}  // namespace
+
+/// Takes the place of the C library's own, so that a test can play a failing disk.
+extern "C" int fsync(int descriptor) {
+  if (fsync_error == 0) return static_cast<int>(syscall(SYS_fsync, descriptor));
+  errno = fsync_error;
+  return -1;
+}
 
 namespace gear::train {
 namespace {
@@ -106,6 +123,35 @@ TEST(RunFolder, APathCanNameACheckpointOfAnotherRun) {
   EXPECT_EQ(folder.start()->position().step, 4);
 }
 
+TEST(RunFolder, APathToAnotherRunIsRefusedWhereARunIs) {
+  const TemporaryFolder root;
+  const std::string other = (root.path() / "a" / "checkpoints" / "step-00000008/").string();
+  save_step(RunFolder(options_for(root.path() / "a", "auto")), 8);
+  const auto refusal = [&](const std::string& found) {
+    return (root.path() / "b").string() + ": already holds a run (" + found + "), which --resume " +
+           other + " would overwrite; continue it with --resume auto, or choose another run_dir";
+  };
+  const auto resume = [&] { RunFolder folder(options_for(root.path() / "b", other)); };
+
+  const std::string metrics = "{\"step\":2,\"loss\":0.5}\n";
+  fs::create_directories(root.path() / "b");
+  std::ofstream(root.path() / "b" / "metrics.jsonl") << metrics;
+  EXPECT_EQ(message_of(resume), refusal("metrics.jsonl"));
+  save_step(RunFolder(options_for(root.path() / "b", "none", "")), 4);
+  EXPECT_EQ(message_of(resume), refusal("step-00000004"));
+  EXPECT_EQ(read_text(root.path() / "b" / "metrics.jsonl"), metrics);
+}
+
+TEST(RunFolder, APathIntoTheRunItselfIsItsOwnStart) {
+  const TemporaryFolder root;
+  save_step(RunFolder(options_for(root.path(), "auto")), 8);
+  for (const char* path : {"", "checkpoints", "checkpoints/step-00000008",
+                           "checkpoints/step-00000008/", "checkpoints/../checkpoints/./"}) {
+    const RunFolder folder(options_for(root.path(), (root.path() / path).string()));
+    EXPECT_TRUE(folder.start_is_own()) << path;
+  }
+}
+
 TEST(RunFolder, APathWithoutACheckpointIsASentence) {
   const TemporaryFolder root;
   const std::string path = (root.path() / "nothing").string();
@@ -131,10 +177,71 @@ TEST(RunFolder, GoingBackBehindANewerCheckpointIsRefused) {
 
 TEST(RunFolder, RemovesWhatAKilledRunLeftUnfinished) {
   const TemporaryFolder root;
-  const fs::path partial = root.path() / "checkpoints/.step-00000002.partial";
-  fs::create_directories(partial);
+  const fs::path checkpoint = root.path() / "checkpoints/.step-00000002.partial";
+  const fs::path picture = root.path() / "samples/.step-00000002.png.12-3.partial";
+  fs::create_directories(checkpoint);
+  fs::create_directories(picture.parent_path());
+  std::ofstream(picture) << "half";
   const RunFolder folder(options_for(root.path(), "auto"));
-  EXPECT_FALSE(fs::exists(partial));
+  EXPECT_FALSE(fs::exists(checkpoint));
+  EXPECT_FALSE(fs::exists(picture));
+}
+
+TEST(RunFolder, TheLogTellsWhichDamagedCheckpointWasPassedOver) {
+  const TemporaryFolder root;
+  {
+    const RunFolder folder(options_for(root.path(), "auto"));
+    save_step(folder, 4);
+    save_step(folder, 8);
+  }
+  const fs::path damaged = root.path() / "checkpoints/step-00000008/net.safetensors";
+  fs::remove(damaged);
+  const RunFolder folder(options_for(root.path(), "auto", kOtherConfig));
+  const std::string log = read_text(root.path() / "log.txt");
+  EXPECT_THAT(log, HasSubstr("warning: " + damaged.string() +
+                             ": missing, though manifest.json lists it; using step-00000004"));
+  EXPECT_THAT(log, HasSubstr("warning: the configuration differs from that of"));
+}
+
+TEST(RunFolder, AnotherDataSetIsNamedWhenARunGoesOn) {
+  const TemporaryFolder root;
+  const DataFingerprint before = {.images = 1900, .names_sha256 = "a"};
+  RunFolderOptions options = options_for(root.path(), "auto");
+  RunFolder(options).checkpoints().save({.step = 4, .data = before}, kConfig,
+                                        {{"net", {{"a", at::zeros({1})}}}});
+  const auto printed_with = [&](const DataFingerprint& now) {
+    options.data = now;
+    ::testing::internal::CaptureStderr();
+    const RunFolder folder(options);
+    return ::testing::internal::GetCapturedStderr();
+  };
+  const std::string start = "warning: the data set is not the one that " +
+                            (root.path() / "checkpoints/step-00000004").string() +
+                            " was trained on: 1,900 images then, ";
+  const std::string end = " now; the run goes on, but is not the one it would have been\n";
+  EXPECT_EQ(printed_with({.images = 1901, .names_sha256 = "b"}), start + "1,901" + end);
+  EXPECT_EQ(printed_with({.images = 1900, .names_sha256 = "b"}),
+            start + "1,900 with other names" + end);
+  EXPECT_EQ(printed_with(before), "");
+  EXPECT_EQ(printed_with({}), "");
+}
+
+TEST(DataFingerprint, FollowsFromTheNamesAloneWhereverTheFolderIs) {
+  const TemporaryFolder root;
+  const auto write = [&](const fs::path& file) {
+    fs::create_directories((root.path() / file).parent_path());
+    std::ofstream(root.path() / file) << file;
+  };
+  for (const char* file : {"a/x/1.png", "a/y/2.png", "b/x/1.png", "b/y/2.png"}) write(file);
+  const auto fingerprint = [&](const char* folder) {
+    return data_fingerprint(data::ImageFolder(root.path() / folder));
+  };
+  const DataFingerprint expected = {.images = 2,
+                                    .names_sha256 = io::sha256_of_bytes("x/1.png\ny/2.png\n")};
+  EXPECT_EQ(fingerprint("a"), expected);
+  EXPECT_EQ(fingerprint("b/"), expected);
+  fs::rename(root.path() / "b/y/2.png", root.path() / "b/y/3.png");
+  EXPECT_NE(fingerprint("b"), expected);
 }
 
 TEST(MetricsLog, DropsLaterLinesAndAnUnfinishedOne) {
@@ -153,6 +260,21 @@ TEST(MetricsLog, DropsLaterLinesAndAnUnfinishedOne) {
   EXPECT_THAT(read_text(path), ::testing::EndsWith("\"loss\":0.25}\n"));
   { const MetricsLog log(path, 5); }
   EXPECT_EQ(read_text(path), "{\"step\":2,\"loss\":0.5}\n{\"step\":4,\"loss\":null}\n");
+}
+
+TEST(MetricsLog, LinesThatDoNotReachTheDiskAreAnError) {
+  const TemporaryFolder root;
+  const fs::path path = root.path() / "metrics.jsonl";
+  MetricsLog log(path, 0);
+  log.write(2, {{"loss", 0.5}});
+  fsync_error = EIO;
+  const std::string message = message_of([&] { log.sync(); });
+  fsync_error = EINVAL;  // how a file system says that it knows no fsync
+  log.sync();
+  fsync_error = 0;
+  EXPECT_EQ(message, path.string() +
+                         ": cannot sync: Input/output error; check the disk and run again to "
+                         "resume");
 }
 
 TEST(ConfigDifference, ComparesValuesByTheirFullKeys) {

@@ -2,10 +2,12 @@
 
 #include <ATen/ops/dropout.h>
 #include <ATen/ops/empty.h>
+#include <gtest/gtest.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -16,6 +18,7 @@
 
 #include "gear/config/config.h"
 #include "gear/core/random.h"
+#include "gear/io/image.h"
 #include "gear/train/adamw.h"
 #include "gear/train/ema.h"
 #include "gear/train/grad_clip.h"
@@ -99,6 +102,7 @@ class TinySource : public BatchSource {
  public:
   explicit TinySource(int64_t size) : size_(size) {}
   data::Batch next() override {
+    if (position_ == fails_at) fail("micro-batch ", position_, " cannot be read");
     RandomStream stream(stream_seed(3, "batch", static_cast<uint64_t>(position_++)));
     data::Batch batch{.images = at::empty({size_, 3, 2, 2}, at::kByte),
                       .labels = at::empty({size_}, at::kLong),
@@ -111,6 +115,8 @@ class TinySource : public BatchSource {
   }
   void seek(int64_t micro_batch) override { position_ = micro_batch; }
   int64_t position() const { return position_; }
+
+  int64_t fails_at = -1;
 
  private:
   int64_t size_;
@@ -130,6 +136,8 @@ inline RunConfig tiny_config(int64_t steps = 9) {
   config.optimizer.ema_decay = 0.8;
   config.output.log_every = 2;
   config.output.checkpoint_every = 4;
+  config.output.eval_every = 2;
+  config.output.preview_every = 3;
   config.output.tensorboard = false;
   return config;
 }
@@ -142,12 +150,43 @@ struct TinyRun {
         folder({.path = folder_path,
                 .config_yaml = config::dump(config),
                 .resume = Resume::parse(resume),
-                .keep_checkpoints = config.output.keep_checkpoints}),
+                .keep_checkpoints = config.output.keep_checkpoints,
+                .data = {.images = 40, .names_sha256 = "of the names"}}),
         recipe(config, width),
         source(config.data.batch_size / config.optimizer.accumulation) {}
 
-  TrainOutcome train(TrainerHooks hooks = {.stop = [] { return 0; }}) {
+  TrainOutcome train(std::function<int()> stop = [] { return 0; }) {
+    return train_with(hooks(std::move(stop)));
+  }
+  TrainOutcome train_with(TrainerHooks hooks) {
     return Trainer(config, recipe, source, folder, std::move(hooks)).run();
+  }
+
+  /// An evaluation and a preview that follow from the averaged weights.
+  TrainerHooks hooks(std::function<int()> stop) {
+    return {.preview = [this](int64_t, const std::filesystem::path& path) { draw(path); },
+            .evaluate =
+                [this](int64_t) {
+                  Metrics metrics;
+                  metrics.add("eval/weight_sum", weight_sum());
+                  return metrics;
+                },
+            .stop = std::move(stop)};
+  }
+
+  void draw(const std::filesystem::path& path) {
+    io::Image image(4, 2);
+    const double sum = weight_sum();
+    std::memcpy(image.pixels.data(), &sum, sizeof sum);
+    io::write_png(path, image);
+  }
+
+  double weight_sum() {
+    double sum = 0.0;
+    for (const auto& [name, tensor] : recipe.state()[1].tensors) {
+      sum += tensor.sum().item<double>();
+    }
+    return sum;
   }
 
   RunConfig config;
@@ -176,13 +215,23 @@ inline std::string timeless_metrics(const std::filesystem::path& run_folder) {
   return text;
 }
 
-/// Bytes of every file of a checkpoint by name.
-inline std::map<std::string, std::string> checkpoint_bytes(const std::filesystem::path& folder) {
+/// Bytes of every file of a folder by name.
+inline std::map<std::string, std::string> file_bytes(const std::filesystem::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     files[entry.path().filename().string()] = read_text(entry.path());
   }
   return files;
+}
+
+/// Both runs ended after `steps` alike, to the last byte: checkpoint, previews, and metrics.jsonl
+/// without the clock.
+inline void expect_same_end(const std::filesystem::path& run, const std::filesystem::path& expected,
+                            int64_t steps) {
+  const std::string last = "checkpoints/" + checkpoint_name(steps);
+  EXPECT_EQ(file_bytes(run / last), file_bytes(expected / last)) << run;
+  EXPECT_EQ(file_bytes(run / "samples"), file_bytes(expected / "samples")) << run;
+  EXPECT_EQ(timeless_metrics(run), timeless_metrics(expected)) << run;
 }
 
 /// A fresh folder below the system's temporary folder, removed at the end.

@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <limits>
+#include <set>
 
 #include "gear/core/signals.h"
 #include "gear/io/image.h"
@@ -14,7 +15,8 @@ namespace gear::train {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::checkpoint_bytes;
+using testing::expect_same_end;
+using testing::file_bytes;
 using ::testing::HasSubstr;
 using testing::message_of;
 using testing::read_text;
@@ -27,9 +29,17 @@ fs::path checkpoint(const fs::path& run, int64_t step) {
   return run / "checkpoints" / checkpoint_name(step);
 }
 
-/// Hooks that ask for a stop once, after the `count`-th step of this process.
-TrainerHooks stop_after(int64_t count) {
-  return {.stop = [left = count]() mutable { return --left == 0 ? SIGTERM : 0; }};
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    names.insert(entry.path().filename().string());
+  }
+  return names;
+}
+
+/// Asks for a stop once, after the `count`-th step of this process.
+std::function<int()> stop_after(int64_t count) {
+  return [left = count]() mutable { return left-- == 0 ? SIGTERM : 0; };
 }
 
 TEST(Trainer, StoppingAfterAnyStepAndResumingRepeatsTheUninterruptedRun) {
@@ -37,18 +47,35 @@ TEST(Trainer, StoppingAfterAnyStepAndResumingRepeatsTheUninterruptedRun) {
   const RunConfig config = tiny_config();
   const fs::path straight = root.path() / "straight";
   ASSERT_EQ(TinyRun(config, straight).train(), TrainOutcome::kFinished);
-  const auto expected = checkpoint_bytes(checkpoint(straight, config.steps));
-  ASSERT_EQ(expected.size(), 6U);  // net, net_ema, optimizer, config, manifest and its checksum
+  // net, net_ema, optimizer, config, manifest and its checksum
+  ASSERT_EQ(file_bytes(checkpoint(straight, config.steps)).size(), 6U);
 
-  for (int64_t stop = 1; stop < config.steps; ++stop) {
+  // After the last step too: its preview is due, and left for the resumed run.
+  for (int64_t stop = 1; stop <= config.steps; ++stop) {
     const fs::path folder = root.path() / ("stopped-" + std::to_string(stop));
     ASSERT_EQ(TinyRun(config, folder).train(stop_after(stop)), TrainOutcome::kInterrupted);
     ASSERT_TRUE(fs::exists(checkpoint(folder, stop)));
     ASSERT_EQ(TinyRun(config, folder).train(), TrainOutcome::kFinished);
-    EXPECT_EQ(checkpoint_bytes(checkpoint(folder, config.steps)), expected)
-        << "stopped after " << stop;
-    EXPECT_EQ(timeless_metrics(folder), timeless_metrics(straight)) << "stopped after " << stop;
+    expect_same_end(folder, straight, config.steps);
   }
+}
+
+TEST(Trainer, AStopDoesNotWaitForTheEvaluationAndPreviewThatAreDue) {
+  const TemporaryFolder root;
+  TinyRun run(tiny_config(), root.path());
+  TrainerHooks hooks = run.hooks(stop_after(6));
+  hooks.evaluate = [&](int64_t step) {
+    EXPECT_NE(step, 6);
+    return Metrics();
+  };
+  ASSERT_EQ(run.train_with(hooks), TrainOutcome::kInterrupted);
+  EXPECT_EQ(names_in(root.path() / "samples"), std::set<std::string>{"step-00000003.png"});
+}
+
+TEST(Trainer, AStopBeforeTheFirstStepLeavesNothingBehindThatASecondStartWouldMeet) {
+  const TemporaryFolder root;
+  EXPECT_EQ(TinyRun(tiny_config(), root.path()).train(stop_after(0)), TrainOutcome::kInterrupted);
+  EXPECT_TRUE(fs::is_empty(root.path() / "checkpoints"));
 }
 
 TEST(Trainer, DyingBetweenCheckpointsRepeatsTheLostSteps) {
@@ -66,10 +93,104 @@ TEST(Trainer, DyingBetweenCheckpointsRepeatsTheLostSteps) {
       EXPECT_THROW(run.train(), std::runtime_error);
     }
     TinyRun(config, folder).train();
-    EXPECT_EQ(checkpoint_bytes(checkpoint(folder, config.steps)),
-              checkpoint_bytes(checkpoint(straight, config.steps)));
-    EXPECT_EQ(timeless_metrics(folder), timeless_metrics(straight));
+    expect_same_end(folder, straight, config.steps);
   }
+}
+
+/// A run that an error between two steps ends after step 6 loses none of them: fixed and started
+/// again, it ends as one that went through.
+class TrainerErrorTest : public ::testing::Test {
+ protected:
+  /// What `break_run` makes the run throw.
+  template <class BreakRun>
+  std::string failure_of(BreakRun&& break_run) {
+    TinyRun run(config_, folder_);
+    TrainerHooks hooks = run.hooks([] { return 0; });
+    break_run(run, hooks);
+    return message_of([&] { run.train_with(hooks); });
+  }
+
+  void expect_nothing_lost() {
+    EXPECT_TRUE(fs::exists(checkpoint(folder_, 6)));
+    TinyRun(config_, root_.path() / "straight").train();
+    EXPECT_EQ(TinyRun(config_, folder_).train(), TrainOutcome::kFinished);
+    expect_same_end(folder_, root_.path() / "straight", config_.steps);
+  }
+
+  const TemporaryFolder root_;
+  const fs::path folder_ = root_.path() / "run";
+  const RunConfig config_ = tiny_config();
+};
+
+TEST_F(TrainerErrorTest, OfTheDataLosesNoStep) {
+  const std::string message = failure_of([](TinyRun& run, TrainerHooks&) {
+    run.source.fails_at = 13;  // the second micro-batch of step 7
+  });
+  EXPECT_EQ(message, "micro-batch 13 cannot be read");
+  expect_nothing_lost();
+}
+
+TEST_F(TrainerErrorTest, OfAnEvaluationLosesNoStep) {
+  const std::string message = failure_of([](TinyRun&, TrainerHooks& hooks) {
+    hooks.evaluate = [whole = hooks.evaluate](int64_t step) {
+      if (step == 6) fail("no held-out images");
+      return whole(step);
+    };
+  });
+  EXPECT_EQ(message, "no held-out images");
+  expect_nothing_lost();
+}
+
+TEST_F(TrainerErrorTest, OfAPreviewLosesNoStep) {
+  const std::string message = failure_of([](TinyRun&, TrainerHooks& hooks) {
+    hooks.preview = [whole = hooks.preview](int64_t step, const fs::path& path) {
+      if (step == 6) fail("no room for pictures");
+      whole(step, path);
+    };
+  });
+  EXPECT_EQ(message, "no room for pictures");
+  expect_nothing_lost();
+}
+
+TEST_F(TrainerErrorTest, IsTheOneReportedWhenSavingFailsToo) {
+  const std::string message = failure_of([&](TinyRun& run, TrainerHooks&) {
+    run.source.fails_at = 12;
+    run.recipe.before_step = [&](const StepContext& context) {
+      // A file in the place of the folder that a checkpoint is made in.
+      if (context.step == 5) {
+        fs::remove_all(folder_ / "checkpoints");
+        std::ofstream(folder_ / "checkpoints") << "in the way";
+      }
+    };
+  });
+  EXPECT_EQ(message, "micro-batch 12 cannot be read");
+  EXPECT_THAT(read_text(folder_ / "log.txt"),
+              HasSubstr("warning: the steps since the last checkpoint are lost: "));
+}
+
+TEST(Trainer, GoingOnFromAnotherRunKeepsItsCheckpointAsTheFirstOfThisOne) {
+  const TemporaryFolder root;
+  const RunConfig config = tiny_config();
+  const fs::path straight = root.path() / "straight";
+  TinyRun(config, straight).train();
+  TinyRun(config, root.path() / "other").train(stop_after(5));
+  {
+    TinyRun run(config, root.path() / "run", (root.path() / "other").string());
+    run.recipe.before_step = [](const StepContext&) { throw std::runtime_error("power cut"); };
+    EXPECT_THROW(run.train(), std::runtime_error);
+  }
+  EXPECT_TRUE(fs::exists(checkpoint(root.path() / "run", 5)));
+  TinyRun(config, root.path() / "run").train();
+  EXPECT_EQ(file_bytes(checkpoint(root.path() / "run", config.steps)),
+            file_bytes(checkpoint(straight, config.steps)));
+  EXPECT_FALSE(fs::exists(checkpoint(root.path() / "other", config.steps)));
+}
+
+TEST(Trainer, EveryCheckpointTellsWhichDataItLearntFrom) {
+  const TemporaryFolder root;
+  TinyRun run(tiny_config(), root.path());
+  run.train();
+  EXPECT_EQ(Checkpoint(checkpoint(root.path(), 9)).position().data, run.folder.data());
 }
 
 TEST(Trainer, AnotherSeedGivesAnotherRun) {
@@ -89,7 +210,7 @@ TEST(Trainer, WritesTheRunFolder) {
   config.output.keep_checkpoints = 2;
   std::vector<int64_t> previews;
   TinyRun(config, root.path())
-      .train({
+      .train_with({
           .preview =
               [&](int64_t step, const fs::path& path) {
                 previews.push_back(step);
@@ -131,8 +252,8 @@ TEST(Trainer, WritesScalarsAndPicturesForTensorBoard) {
   config.output.preview_every = 4;
   const std::string png = io::encode_png(io::Image(4, 2));
   TinyRun(config, root.path())
-      .train({.preview = [&](int64_t, const fs::path& path) { std::ofstream(path) << png; },
-              .stop = {}});
+      .train_with({.preview = [&](int64_t, const fs::path& path) { std::ofstream(path) << png; },
+                   .stop = {}});
   std::string events;
   for (const auto& entry : fs::directory_iterator(root.path() / "events")) {
     events += read_text(entry.path());
@@ -147,10 +268,10 @@ TEST(Trainer, AFinishedRunIsLeftAsItIs) {
   const TemporaryFolder root;
   const RunConfig config = tiny_config();
   TinyRun(config, root.path()).train();
-  const auto before = checkpoint_bytes(checkpoint(root.path(), config.steps));
+  const auto before = file_bytes(checkpoint(root.path(), config.steps));
   const std::string metrics = read_text(root.path() / "metrics.jsonl");
   EXPECT_EQ(TinyRun(config, root.path()).train(), TrainOutcome::kFinished);
-  EXPECT_EQ(checkpoint_bytes(checkpoint(root.path(), config.steps)), before);
+  EXPECT_EQ(file_bytes(checkpoint(root.path(), config.steps)), before);
   EXPECT_EQ(read_text(root.path() / "metrics.jsonl"), metrics);
 }
 
@@ -198,8 +319,8 @@ TEST(Trainer, ABadLossStopsTheRunWithTheStateBeforeItSaved) {
   }
   // The weights are those of six good steps; the running statistics saw the batch of the bad one.
   TinyRun(tiny_config(6), root.path() / "good").train();
-  const auto bad = checkpoint_bytes(checkpoint(root.path() / "bad", 6));
-  const auto good = checkpoint_bytes(checkpoint(root.path() / "good", 6));
+  const auto bad = file_bytes(checkpoint(root.path() / "bad", 6));
+  const auto good = file_bytes(checkpoint(root.path() / "good", 6));
   EXPECT_EQ(bad.at("optimizer.safetensors"), good.at("optimizer.safetensors"));
   EXPECT_EQ(bad.at("net_ema.safetensors"), good.at("net_ema.safetensors"));
 }
@@ -207,7 +328,7 @@ TEST(Trainer, ABadLossStopsTheRunWithTheStateBeforeItSaved) {
 TEST(Trainer, SkipLeavesTheStepOutAndGoesOn) {
   const TemporaryFolder root;
   RunConfig config = tiny_config();
-  config.optimizer.on_nonfinite = "skip";
+  config.optimizer.on_nonfinite = OnNonfinite::kSkip;
   TinyRun run(config, root.path());
   run.recipe.poisoned_step = 2;
   EXPECT_EQ(run.train(), TrainOutcome::kFinished);
@@ -231,23 +352,26 @@ TEST(Trainer, DamagedStatisticsAreNotSaved) {
   EXPECT_TRUE(run.folder.checkpoints().list().empty());
 }
 
-TEST(Trainer, ATerminationSignalEndsTheStepAndSaves) {
+TEST(Trainer, ASignalEndsTheStepAndSaves) {
   ::testing::FLAGS_gtest_death_test_style = "threadsafe";
-  const TemporaryFolder root;
-  // In a process of its own: a received signal stays received.
-  EXPECT_EXIT(
-      {
-        install_stop_signals();
-        TinyRun run(tiny_config(), root.path());
-        run.recipe.before_step = [](const StepContext& context) {
-          if (context.step == 2) std::raise(SIGTERM);
-        };
-        const bool stopped = run.train({}) == TrainOutcome::kInterrupted;
-        const bool saved = fs::exists(checkpoint(root.path(), 3));
-        std::exit(stopped && saved ? exit_code::kInterrupted : 1);
-      },
-      ::testing::ExitedWithCode(exit_code::kInterrupted),
-      "SIGTERM: stopped after step 3; run the same command again to go on");
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
+    const TemporaryFolder root;
+    // In a process of its own: a received signal stays received.
+    EXPECT_EXIT(
+        {
+          install_stop_signals();
+          TinyRun run(tiny_config(), root.path());
+          run.recipe.before_step = [signal](const StepContext& context) {
+            if (context.step == 2) std::raise(signal);
+          };
+          const bool stopped = run.train(stop_signal) == TrainOutcome::kInterrupted;
+          const bool saved = fs::exists(checkpoint(root.path(), 3));
+          std::exit(stopped && saved ? exit_code::kInterrupted : 1);
+        },
+        ::testing::ExitedWithCode(exit_code::kInterrupted),
+        std::string(signal_name(signal)) +
+            ": stopped after step 3; run the same command again to go on");
+  }
 }
 
 }  // namespace

@@ -4,8 +4,9 @@
 
 namespace gear {
 
-/// One live line on standard error. On a terminal it is redrawn in place; elsewhere (a file, a
-/// cluster log) each call prints a plain line, at most one per `plain_interval_s` seconds.
+/// One live line on standard error. On a terminal it is redrawn in place, cut to the width of the
+/// terminal; elsewhere (a file, a cluster log) each call prints a plain line, at most one per
+/// `plain_interval_s` seconds.
 class ProgressLine {
  public:
   explicit ProgressLine(double plain_interval_s = 10.0);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 
 #include "gear/data/batch.h"
@@ -14,16 +16,22 @@ class BatchSource {
   virtual void seek(int64_t micro_batch) = 0;  ///< position of the next one, counted from the start
 };
 
-/// Any loader with next() and seek(), for example data::Loader.
+/// Any loader with next() and seek(), for example data::Loader. Hands its batches out on `device`.
 template <class Loader>
 class LoaderSource : public BatchSource {
  public:
-  explicit LoaderSource(Loader& loader) : loader_(loader) {}
-  data::Batch next() override { return loader_.next(); }
+  LoaderSource(Loader& loader, c10::Device device) : loader_(loader), device_(device) {}
+  data::Batch next() override {
+    data::Batch batch = loader_.next();
+    batch.images = batch.images.to(device_, /*non_blocking=*/true);
+    batch.labels = batch.labels.to(device_, /*non_blocking=*/true);
+    return batch;
+  }
   void seek(int64_t micro_batch) override { loader_.seek(micro_batch); }
 
  private:
   Loader& loader_;
+  c10::Device device_;
 };
 
 }  // namespace gear::train

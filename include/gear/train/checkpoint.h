@@ -2,19 +2,29 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "gear/core/error.h"
+#include "gear/core/log.h"
 #include "gear/train/state.h"
 
 /// A checkpoint is a folder step-00001000/ with one safetensors file per TensorGroup, config.yaml
-/// (the resolved configuration), manifest.json (step, data position, seed; size, SHA-256 and tensor
-/// table of every file) and manifest.sha256 (of manifest.json, as sha256sum writes it). It is
-/// written beside its name, synced and renamed, so it is whole or absent.
+/// (the resolved configuration), manifest.json (step, data position, seed, data set; size, SHA-256
+/// and tensor table of every file) and manifest.sha256 (of manifest.json, as sha256sum writes it).
+/// It is written beside its name, synced and renamed, so it is whole or absent.
 namespace gear::train {
+
+/// Which pictures a run learns from, to tell whether a later start has the same ones.
+struct DataFingerprint {
+  int64_t images = 0;          ///< 0: not known
+  std::string names_sha256{};  ///< of their paths below the data folder, in the order of the set
+  bool operator==(const DataFingerprint&) const = default;
+};
 
 /// Where a run stands, besides its tensors.
 struct RunPosition {
@@ -22,9 +32,11 @@ struct RunPosition {
   int64_t micro_batches = 0;  ///< taken from the data so far
   int64_t samples = 0;        ///< images in them
   int64_t seed = 0;           ///< of the run's random streams
+  DataFingerprint data{};
 };
 
-/// The bytes of a checkpoint are not those that were written: a file is missing, cut or changed.
+/// The bytes of a checkpoint are not those that were written: a file is missing, cut, changed or
+/// not readable.
 class DamagedCheckpoint : public Error {
  public:
   using Error::Error;
@@ -66,37 +78,48 @@ class Checkpoint {
   std::vector<FileEntry> files_;
 };
 
+/// Takes a sentence for the user; log::warn, unless the log is not open yet.
+using Warn = std::function<void(const std::string&)>;
+
 /// The folder checkpoints/ of a run: writes new checkpoints and keeps the newest `keep`.
 class CheckpointStore {
  public:
   CheckpointStore(std::filesystem::path folder, int64_t keep);
 
-  /// Writes a checkpoint, then removes the oldest beyond `keep`. On an error (a full disk, say) the
-  /// earlier ones are untouched and nothing half-written remains.
+  /// Writes a checkpoint, then removes the oldest whole ones beyond `keep`. Damaged ones do not
+  /// count, nor do those of later steps, which a resumed run has passed over as damaged. On an
+  /// error (a full disk, say) the earlier ones are untouched and nothing half-written remains.
   std::filesystem::path save(const RunPosition& position, const std::string& config_yaml,
                              const std::vector<TensorGroup>& groups) const;
 
   /// The newest checkpoint whose checksums hold; a damaged one is named in a warning and the one
   /// before is tried. None when there is no checkpoint; Error when all are damaged.
-  std::optional<Checkpoint> newest_good() const;
+  std::optional<Checkpoint> newest_good(const Warn& warn = log::warn) const;
 
-  /// Checkpoint folders, oldest first.
+  /// Checkpoint folders, oldest first. Throws Error when the folder is there but cannot be listed.
   std::vector<std::filesystem::path> list() const;
 
   const std::filesystem::path& folder() const { return folder_; }
 
  private:
-  void remove_old() const;
+  void remove_old(int64_t saved_step) const;
+  bool is_whole(const std::filesystem::path& checkpoint) const;
 
   std::filesystem::path folder_;
   int64_t keep_;
+  /// Written or verified by this object. Verifying reads every byte, so it is done once.
+  mutable std::set<std::filesystem::path> whole_;
 };
 
 /// "step-00001000"
 std::string checkpoint_name(int64_t step);
 
+/// 1000 for a folder step-00001000, as list() returns them.
+int64_t checkpoint_step(const std::filesystem::path& folder);
+
 /// The verified checkpoint that `path` means: a checkpoint folder itself, or the newest good one of
 /// a run folder. None when it is neither.
-std::optional<Checkpoint> find_checkpoint(const std::filesystem::path& path);
+std::optional<Checkpoint> find_checkpoint(const std::filesystem::path& path,
+                                          const Warn& warn = log::warn);
 
 }  // namespace gear::train

@@ -11,16 +11,13 @@ namespace gear::train {
 /// exactly (networks built without storage); activations follow from the shapes the backward pass
 /// keeps and are right to about a third.
 struct MemoryEstimate {
-  double parameters = 0.0;     ///< weights, gradients, AdamW moments, averages, frozen networks
+  double parameters = 0.0;     ///< weights, gradients, moments, averages; frozen networks too
   double activations = 0.0;    ///< one micro-batch of the largest update
   double read_out = 0.0;       ///< copies of the [tokens, K] matrix
   double total() const { return parameters + activations + read_out; }
 };
 
 MemoryEstimate estimate_memory(const RunConfig& config);
-
-/// Memory that can still be used on this machine (MemAvailable, and the cgroup limit if lower).
-double available_memory();
 
 /// Throws Error when the estimate exceeds `available` bytes; the sentence says what to lower.
 void expect_enough_memory(const RunConfig& config, double available);

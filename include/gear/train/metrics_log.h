@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,5 +29,12 @@ class MetricsLog {
   std::string path_;
   int descriptor_ = -1;
 };
+
+/// One metric of a run: (step, value) in the order of the steps.
+using MetricSeries = std::vector<std::pair<int64_t, double>>;
+
+/// Every metric of a metrics.jsonl by name. Values that were not finite are left out, and so is a
+/// last line that a killed process left unfinished. Throws Error where the file cannot be read.
+std::map<std::string, MetricSeries> read_metrics(const std::filesystem::path& path);
 
 }  // namespace gear::train

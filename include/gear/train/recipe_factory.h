@@ -16,8 +16,12 @@ struct BuiltRecipe {
   std::vector<std::string> notices;
 };
 
+/// Whether trained networks start from the files of `init`, or are about to be filled from a
+/// checkpoint of this run, which must not need those files any more.
+enum class WeightSource { kInit, kCheckpoint };
+
 /// Builds every network of the run, initialised from named random streams of the run's seed, then
 /// from the files of `init`, `teacher` and `loss`. `config.data.num_classes` must be resolved.
-BuiltRecipe make_recipe(const RunConfig& config);
+BuiltRecipe make_recipe(const RunConfig& config, WeightSource weights = WeightSource::kInit);
 
 }  // namespace gear::train

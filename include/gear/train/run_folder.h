@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gear/train/checkpoint.h"
 
@@ -12,7 +13,8 @@ namespace gear::train {
 /// What --resume asks for:
 ///   auto   go on from the newest whole checkpoint of the run folder; none there: start
 ///   none   start; refused where a run with checkpoints is
-///   PATH   go on from this checkpoint, or the newest one of this run folder
+///   PATH   go on from this checkpoint, or the newest one of this run folder; refused where a run
+///          is that the checkpoint is not of
 struct Resume {
   enum class Mode { kAuto, kNone, kPath };
   Mode mode = Mode::kAuto;
@@ -26,6 +28,7 @@ struct RunFolderOptions {
   std::string config_yaml;     // the resolved configuration, with help
   Resume resume;
   int64_t keep_checkpoints = 3;
+  DataFingerprint data{};  // what the run is about to learn from
 };
 
 /// The folder of a run: config.yaml, log.txt, metrics.jsonl, events/ (TensorBoard), samples/ and
@@ -42,11 +45,14 @@ class RunFolder {
 
   /// The verified checkpoint to go on from, or none for a fresh start.
   const std::optional<Checkpoint>& start() const { return start_; }
+  /// Whether start() stands in this folder, not in that of another run.
+  bool start_is_own() const;
 
   /// Writes config.yaml; the trainer calls it once the start has been loaded without error.
   void save_config() const;
 
   const CheckpointStore& checkpoints() const { return checkpoints_; }
+  const DataFingerprint& data() const { return options_.data; }
   const std::string& config_yaml() const { return options_.config_yaml; }
   const std::filesystem::path& path() const { return options_.path; }
   std::filesystem::path metrics_path() const { return path() / "metrics.jsonl"; }
@@ -58,11 +64,15 @@ class RunFolder {
   void lock();
   void choose_start();
   void refuse_to_overwrite() const;
+  void refuse_to_mix() const;
   void refuse_to_rewind() const;
+  void warn_of_changes();
+  bool has_metrics() const;
 
   RunFolderOptions options_;
   CheckpointStore checkpoints_;
   std::optional<Checkpoint> start_;
+  std::vector<std::string> warnings_;  // about the start, until log.txt is open
   int lock_descriptor_ = -1;
 };
 

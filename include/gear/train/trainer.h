@@ -23,7 +23,7 @@ struct TrainerHooks {
   std::function<void(int64_t step, const std::filesystem::path& path)> preview{};
   /// Measures the networks after `step` updates; logged under the names it returns.
   std::function<Metrics(int64_t step)> evaluate{};
-  /// A signal number once the run should stop, else 0.
+  /// A signal number once the run should stop, else 0; asked between two steps.
   std::function<int()> stop = stop_signal;
 };
 
@@ -42,19 +42,28 @@ class Trainer {
           TrainerHooks hooks = {});
   ~Trainer();
 
-  /// Trains until config.steps updates are done or a stop is asked for; both end with a checkpoint.
-  /// Throws Error naming the step when a loss or gradient is not finite; the state before that step
-  /// is saved first.
+  /// Trains until config.steps updates are done or a stop is asked for; both end with a checkpoint,
+  /// but for a stop before the first step. A stop does not wait for an evaluation or preview that
+  /// is due: the resumed run begins with it. Throws Error naming the step when a loss or gradient
+  /// is not finite. Before that, and before an error of the data or of a hook leaves here, the
+  /// steps done so far are saved.
   TrainOutcome run();
 
   int64_t step() const { return position_.step; }  ///< updates done
 
  private:
   void restore();
-  void train_step();
-  void log_step(const Metrics& metrics);
+  bool finished() const { return position_.step >= config_.steps; }
+  bool evaluation_due() const;
+  bool preview_due() const;
+  std::filesystem::path preview_path() const;
+  std::vector<data::Batch> next_batches();
+  void train_step(const std::vector<data::Batch>& micro_batches);
   void evaluate_and_preview();
   void save();
+  void save_unsaved();
+  template <class Action>
+  auto saving_on_error(Action&& action);
   void handle_nonfinite(const NonFiniteError& error);
   void clear_gradients();
 
@@ -64,7 +73,9 @@ class Trainer {
   RunFolder& folder_;
   TrainerHooks hooks_;
   RunPosition position_;
-  int64_t saved_step_ = -1;
+  int64_t saved_step_ = 0;       // step 0 needs no checkpoint: it is what a start makes
+  int64_t evaluated_step_ = -1;  // the last one
+  int64_t previewed_step_ = -1;
   int64_t skipped_in_a_row_ = 0;
   std::unique_ptr<RunLog> log_;
 };
