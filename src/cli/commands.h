@@ -12,6 +12,7 @@ void add_sample_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_data_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
+void add_report_command(CLI::App& app);
 void add_doctor_command(CLI::App& app);
 
 }  // namespace gear::cli

@@ -17,6 +17,7 @@
 #include "cli/machine.h"
 #include "cli/print.h"
 #include "cli/run_setup.h"
+#include "gear/core/device.h"
 #include "gear/core/text.h"
 #include "gear/data/emoji.h"
 
@@ -165,7 +166,7 @@ std::vector<std::string> advice_on_speed(const Machine& machine, const MachineSp
   constexpr double kWorkPerImage = 1.6e12;  // operations of a joint step, VQ-16 and GEAR-B at 256 px
   std::vector<std::string> advice;
   const double gain = speed.bf16_flops / speed.fp32_flops;
-  const std::string units = machine.has_bf16_units()
+  const std::string units = has_bf16_units(c10::kCPU)
                                 ? "Though the CPU has bfloat16 instructions, "
                                 : "The CPU has no bfloat16 instructions (AMX, AVX512_BF16): ";
   if (gain >= kWorthwhile) {

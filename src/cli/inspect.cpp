@@ -19,6 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// A weight file with at most so many tensors lists them without being asked.
+constexpr size_t kMostListedUnasked = 500;
+
 struct InspectOptions {
   std::string path;
   bool tensors = false;
@@ -40,9 +43,13 @@ void print_table(const std::vector<TensorList>& lists) {
   }
 }
 
-/// Names, shapes and types; throws Error when --match fits no name.
-void print_tensors(const std::vector<TensorList>& lists, const InspectOptions& options) {
-  if (!options.listing()) return;
+/// Names, types and shapes, or how to get them; throws Error when --match fits no name.
+void print_tensors(const std::vector<TensorList>& lists, const InspectOptions& options,
+                   bool unasked) {
+  if (!unasked && !options.listing()) {
+    print_line("  --tensors lists the names and shapes of all tensors, --match TEXT of some");
+    return;
+  }
   size_t shown = 0;
   for (const TensorList& list : lists) {
     const std::string prefix = list.name.empty() ? "" : list.name + "/";
@@ -56,7 +63,7 @@ void print_tensors(const std::vector<TensorList>& lists, const InspectOptions& o
     }
   }
   std::fflush(stdout);
-  if (shown > 0) return;
+  if (shown > 0 || options.match.empty()) return;
   fail("--match ", options.match, ": no tensor of ", options.path, " has this in its name");
 }
 
@@ -69,7 +76,7 @@ void inspect_weights(const InspectOptions& options) {
   print_line(options.path, ": ", file.format, ", ", all.entries.size(), " tensors, ",
              format_count(all.numel()), " values (", all.dtypes(), "), ", size_text(all.bytes()));
   print_table(file.lists);
-  print_tensors(file.lists, options);
+  print_tensors(file.lists, options, all.entries.size() <= kMostListedUnasked);
 }
 
 void inspect_checkpoint(const fs::path& folder, const InspectOptions& options) {
@@ -86,7 +93,7 @@ void inspect_checkpoint(const fs::path& folder, const InspectOptions& options) {
     groups.push_back(std::move(group));
   }
   print_table(groups);
-  print_tensors(groups, options);
+  print_tensors(groups, options, /*unasked=*/false);
 }
 
 void print_config(const fs::path& path) {
@@ -156,7 +163,8 @@ void inspect_run(const fs::path& folder, const InspectOptions& options) {
 void inspect(const InspectOptions& options) {
   const fs::path path = options.path;
   if (!fs::exists(path)) {
-    fail(options.path, ": no such file or folder; expected a run folder, a checkpoint folder or a "
+    fail(options.path,
+         ": no such file or folder; expected a run folder, a checkpoint folder or a "
          "weight file");
   }
   if (fs::exists(path / "manifest.json") && fs::exists(path / "config.yaml")) {
@@ -172,13 +180,14 @@ void inspect(const InspectOptions& options) {
 
 void add_inspect_command(CLI::App& app) {
   auto options = std::make_shared<InspectOptions>();
-  CLI::App* command = app.add_subcommand(
-      "inspect", "Tell what is in a run folder, a checkpoint or a weight file.");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Tell what is in a run folder, a checkpoint or a weight file.");
   command
       ->add_option("path", options->path,
                    "Run folder, checkpoint folder, .safetensors, .pt, .pth, .ckpt or .bin")
       ->required();
-  command->add_flag("--tensors", options->tensors, "List every tensor with type and shape");
+  command->add_flag("--tensors", options->tensors,
+                    "List every tensor with type and shape, however many");
   command->add_option("--match", options->match, "List the tensors with this text in their name");
   command->footer(
       "Checksums of a checkpoint are verified; a damaged one is named and the exit code is 2.\n"

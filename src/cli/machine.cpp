@@ -16,7 +16,7 @@
 #include <thread>
 
 #include "gear/core/clock.h"
-#include "gear/train/memory_estimate.h"
+#include "gear/core/device.h"
 
 namespace gear::cli {
 namespace {
@@ -120,7 +120,7 @@ Machine describe_machine() {
   machine.core_quota = core_quota();
   std::ifstream("/proc/loadavg") >> machine.load;
   machine.memory_total = number_of(value_after("/proc/meminfo", "MemTotal")) * 1024.0;
-  machine.memory_available = train::available_memory();
+  machine.memory_available = available_memory(c10::kCPU);
   std::error_code error;
   const auto space = fs::space(fs::current_path(error), error);
   if (!error) machine.disk_free = static_cast<double>(space.available);

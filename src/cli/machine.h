@@ -19,7 +19,6 @@ struct Machine {
   std::string gpu_driver;             ///< version of NVIDIA's driver, "" without one
 
   bool has(const std::string& feature) const;
-  bool has_bf16_units() const { return has("amx_bf16") || has("avx512_bf16"); }
 };
 
 /// The names of /proc/cpuinfo that decide about speed.

@@ -3,8 +3,10 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <cstdio>
+#include <csignal>
+#include <filesystem>
 #include <new>
+#include <string>
 
 #include "cli/commands.h"
 #include "gear/core/error.h"
@@ -13,18 +15,44 @@
 namespace gear::cli {
 namespace {
 
+int user_error(const std::string& sentence) {
+  log::error(sentence);
+  return exit_code::kUserError;
+}
+
+int out_of_memory() {
+  return user_error(
+      "out of memory; gear train needs less with a lower data.batch_size or a higher "
+      "optimizer.accumulation, gear sample and gear eval with a lower --batch");
+}
+
+int internal_error(const std::string& text) {
+  log::error("internal error, please report it: " + text);
+  return exit_code::kInternalError;
+}
+
+/// Whether a tensor found no memory: LibTorch has a type for that on a GPU, and on the CPU a text.
+bool is_out_of_memory(const c10::Error& error) {
+  return dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+         error.msg().find("DefaultCPUAllocator: can't allocate memory") != std::string::npos;
+}
+
 int run(int argc, char** argv) {
-  CLI::App app{"gear trains an image tokenizer and an autoregressive transformer together, and "
-               "samples images from them."};
+  CLI::App app{
+      "gear trains an image tokenizer and an autoregressive transformer together, and "
+      "samples images from them."};
   app.require_subcommand(1);
   app.set_version_flag("--version", "gear " GEAR_VERSION);
-  app.footer("Example: gear train configs/quickstart.yaml\nHelp of a command: gear train --help");
+  app.footer(
+      "Example: gear train configs/quickstart_tokenizer.yaml\nHelp of a command: gear train "
+      "--help");
   int exit_status = exit_code::kSuccess;
   add_train_command(app, exit_status);
   add_sample_command(app);
   add_eval_command(app);
   add_data_command(app);
   add_inspect_command(app);
+  add_report_command(app);
   add_doctor_command(app);
   try {
     app.parse(argc, argv);
@@ -33,21 +61,23 @@ int run(int argc, char** argv) {
     const int status = app.exit(error);  // prints help, version, or what is wrong
     return status == 0 ? exit_code::kSuccess : exit_code::kUserError;
   } catch (const Error& error) {
-    log::error(error.what());
-    return exit_code::kUserError;
+    return user_error(error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    return user_error(error.path1().string() + ": cannot be used: " + error.code().message());
   } catch (const std::bad_alloc&) {
-    log::error("out of memory: lower data.batch_size or raise optimizer.accumulation");
-    return exit_code::kUserError;
+    return out_of_memory();
   } catch (const c10::Error& error) {
-    log::error(std::string("internal error, please report it:\n") + error.what());
-    return exit_code::kInternalError;
+    return is_out_of_memory(error) ? out_of_memory() : internal_error(error.what());
   } catch (const std::exception& error) {
-    log::error(std::string("internal error, please report it: ") + error.what());
-    return exit_code::kInternalError;
+    return internal_error(error.what());
   }
 }
 
 }  // namespace
 }  // namespace gear::cli
 
-int main(int argc, char** argv) { return gear::cli::run(argc, argv); }
+int main(int argc, char** argv) {
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file that grows too large then fails to be written, and is named
+  return gear::cli::run(argc, argv);
+}

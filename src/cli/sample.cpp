@@ -1,8 +1,11 @@
 #include <ATen/ops/tensor.h>
+#include <unistd.h>
 
 #include <CLI/App.hpp>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 #include "cli/commands.h"
@@ -25,6 +28,7 @@ struct SampleCommand {
   int64_t per_class = 8;
   int64_t batch = 32;
   int64_t threads = 0;
+  DeviceChoice device = DeviceChoice::kAuto;
   std::string out = "samples";
   bool live = false;
   sample::SampleOptions options{.cfg = 1.0};
@@ -46,6 +50,22 @@ std::vector<int64_t> repeated_labels(const SampleCommand& command, int64_t num_c
   return labels;
 }
 
+/// Fails when pictures could not be written there, before the time for drawing them is spent. Makes
+/// nothing.
+void expect_writable_folder(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  fs::path there = fs::absolute(folder);
+  while (!fs::exists(there)) there = there.parent_path();
+  if (!fs::is_directory(there)) {
+    fail("--out ", folder.string(), ": ", there.string(),
+         " is a file, not a folder; name a folder that you may write to");
+  }
+  if (::access(there.c_str(), W_OK | X_OK) != 0) {
+    fail("--out ", folder.string(), ": cannot write in ", there.string(), ": ",
+         std::strerror(errno), "; name a folder that you may write to");
+  }
+}
+
 void write_pictures(const std::filesystem::path& out, const Tensor& pictures,
                     const std::vector<int64_t>& labels, const io::PngText& text, int64_t columns) {
   for (int64_t i = 0; i < pictures.size(0); ++i) {
@@ -62,7 +82,10 @@ void write_pictures(const std::filesystem::path& out, const Tensor& pictures,
 void sample_run(SampleCommand command) {
   use_threads(command.threads);
   command.options.seed = static_cast<uint64_t>(command.seed);
-  const LoadedPair pair = load_pair(command.checkpoint, !command.live, /*need_transformer=*/true);
+  expect_writable_folder(command.out);
+  const LoadedPair pair =
+      load_pair(command.checkpoint,
+                {.ema = !command.live, .need_transformer = true, .device = command.device});
   const auto labels = repeated_labels(command, pair.config.data.num_classes);
 
   ProgressLine progress;
@@ -98,29 +121,42 @@ void add_sample_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "sample", "Draw pictures from a checkpoint: a grid, single PNGs and an npz.");
   command->add_option("checkpoint", options->checkpoint, "Checkpoint or run folder")->required();
-  command->add_option("--classes", options->classes, "Class numbers, as in 1,5,9; all when left out")
-      ->delimiter(',');
+  command
+      ->add_option("--classes", options->classes, "Class numbers, as in 1,5,9; all when left out")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_option("--per-class", options->per_class, "Pictures of each class")
-      ->capture_default_str()->check(CLI::PositiveNumber);
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
   command->add_option("--cfg", options->options.cfg, "Guidance scale; 1 or less: none")
       ->capture_default_str();
-  command->add_option("--cfg-interval", options->options.cfg_interval,
-                      "n: guide only tokens 0 to n + 1; -1: all")->capture_default_str();
+  command
+      ->add_option("--cfg-interval", options->options.cfg_interval,
+                   "n: guide only tokens 0 to n + 1; -1: all")
+      ->capture_default_str();
   command->add_option("--temperature", options->options.temperature, "Softmax temperature")
-      ->capture_default_str()->check(CLI::NonNegativeNumber);
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--top-k", options->options.top_k, "Keep the k likeliest codes; 0: all")
-      ->capture_default_str()->check(CLI::NonNegativeNumber);
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--top-p", options->options.top_p, "Keep the likeliest codes up to this mass")
-      ->capture_default_str()->check(CLI::Range(0.0, 1.0));
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   command->add_option("--seed", options->seed, "The same seed gives the same pictures")
       ->capture_default_str();
   command->add_option("--out", options->out, "Folder for the pictures")->capture_default_str();
   command->add_option("--batch", options->batch, "Pictures drawn at once")
-      ->capture_default_str()->check(CLI::PositiveNumber);
-  command->add_option("--threads", options->threads, "Threads; 0: one per core")->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  command->add_option("--threads", options->threads, "Threads; 0: one per core")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
+  add_device_option(*command, options->device);
   command->add_flag("--live", options->live, "Take the live weights instead of the averaged ones");
   command->add_flag("--bf16", options->options.bf16, "Matrix products in bfloat16");
-  command->footer("Example: gear sample runs/quickstart --classes 2,6 --per-class 8 --cfg 2 --out samples");
+  command->footer(
+      "Example: gear sample runs/quickstart/ar --classes 2,6 --per-class 8 --cfg 2 --out samples");
   command->callback([options] { sample_run(*options); });
 }
 

@@ -47,11 +47,12 @@ ReconstructionSummary measure_reconstruction(models::Tokenizer& tokenizer,
   const bool was_training = tokenizer.is_training();
   tokenizer.eval();
   loader.restart();
+  const auto device = tokenizer.parameters().front().device();
   ReconstructionSummary summary;
   while (max_images == 0 || summary.images < max_images) {
     const auto batch = loader.next();
     if (!batch) break;
-    auto images = models::to_signed_unit(batch->images);
+    auto images = models::to_signed_unit(batch->images.to(device));
     if (max_images > 0) images = images.slice(0, 0, max_images - summary.images);
     const auto scores = reconstruction_scores(images, tokenizer.forward(images).reconstruction);
     summary.images += images.size(0);

@@ -4,10 +4,9 @@
 #   gear::yaml            YAML
 #   gear::json            JSON
 #   gear::cli11           command line
-#   gear::io_libraries    JPEG, PNG, WebP, TIFF, stb, zlib, SHA-256 (OpenSSL), xxHash, JSON
+#   gear::io_libraries    JPEG, PNG, WebP, TIFF, zlib, SHA-256 (OpenSSL), JSON
 #   gear::font_libraries  FreeType, HarfBuzz
 #   gear::gtest           GoogleTest and GoogleMock, with main
-#   gear::benchmark       Google Benchmark
 
 # gear_library(NAME HEADER LIBRARY PACKAGE [SUFFIX...]): gear::NAME from a header and a library.
 function(gear_library name header library package)
@@ -53,23 +52,19 @@ gear_find(Freetype libfreetype-dev)
 
 gear_library(webp webp/decode.h webp libwebp-dev)
 gear_library(webpdemux webp/demux.h webpdemux libwebp-dev)
-gear_library(stb stb_image.h stb libstb-dev stb)
-gear_library(xxhash xxhash.h xxhash libxxhash-dev)
 gear_library(harfbuzz hb.h harfbuzz libharfbuzz-dev harfbuzz)
 
 gear_use(spdlog spdlog::spdlog)
 gear_use(yaml yaml-cpp)
 gear_use(json nlohmann_json::nlohmann_json)
 gear_use(cli11 CLI11::CLI11)
-gear_use(io_libraries JPEG::JPEG PNG::PNG TIFF::TIFF ZLIB::ZLIB OpenSSL::Crypto gear::webpdemux gear::webp gear::stb
-         gear::xxhash gear::json Threads::Threads)
+gear_use(io_libraries JPEG::JPEG PNG::PNG TIFF::TIFF ZLIB::ZLIB OpenSSL::Crypto gear::webpdemux gear::webp
+         gear::json Threads::Threads)
 gear_use(font_libraries Freetype::Freetype gear::harfbuzz)
 
 if(GEAR_TESTS)
   gear_find(GTest "libgtest-dev and libgmock-dev")
-  gear_find(benchmark libbenchmark-dev)
   gear_use(gtest GTest::gmock_main GTest::gmock GTest::gtest)
-  gear_use(benchmark benchmark::benchmark)
 endif()
 
 # GCC 12 takes `"text" + string` for overlapping memory, and inserting text into a string for a write
