@@ -2,8 +2,8 @@
 
 #include <CLI/App.hpp>
 
-/// One function per subcommand, each in its own file: it declares the arguments and runs the command
-/// when they were given.
+/// One function per subcommand, each in its own file: it declares the arguments and runs the
+/// command when they were given.
 namespace gear::cli {
 
 /// Sets `exit_status` to exit_code::kInterrupted when a signal stopped the run.

@@ -111,7 +111,9 @@ void add_emoji(CLI::App& data) {
       ->check(CLI::Range(8, 1024))
       ->capture_default_str();
   command->add_flag("--skin-tones", options->skin_tones, "Also the skin tone variants");
-  command->add_option("--val-every", options->val_every, "Hold out every n-th picture, n >= 2; 0: none")
+  command
+      ->add_option("--val-every", options->val_every,
+                   "Hold out every n-th picture, n >= 2; 0: none")
       ->capture_default_str();
   command->add_option("--font", options->font, "Font file")->capture_default_str();
   command->add_option("--list", options->list, "Unicode's emoji-test.txt")->capture_default_str();

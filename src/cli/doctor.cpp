@@ -53,8 +53,9 @@ std::string library_version(int64_t version) {
 void print_cuda(const Machine& machine) {
   int nccl = 0;
   ncclGetVersion(&nccl);
-  print_line("  in this build: CUDA ", cuda_version(at::globalContext().versionCUDART()), ", cuDNN ",
-             library_version(at::globalContext().versionCuDNN()), ", NCCL ", library_version(nccl));
+  print_line("  in this build: CUDA ", cuda_version(at::globalContext().versionCUDART()),
+             ", cuDNN ", library_version(at::globalContext().versionCuDNN()), ", NCCL ",
+             library_version(nccl));
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess) devices = 0;
   for (int i = 0; i < devices; ++i) {
@@ -121,22 +122,24 @@ void print_speed(const MachineSpeed& speed) {
 std::vector<std::string> advice_on_machine(const Machine& machine, bool fonts) {
   std::vector<std::string> advice;
   if (kDebugBuild) {
-    advice.emplace_back("This is a debug build: everything but the matrix products is many times "
-                        "slower. Configure with --preset release.");
+    advice.emplace_back(
+        "This is a debug build: everything but the matrix products is many times "
+        "slower. Configure with --preset release.");
   }
 #ifndef GEAR_WITH_CUDA
   if (!machine.gpu_driver.empty()) {
-    advice.emplace_back("There is an NVIDIA driver, but this build cannot use it. Configure with "
-                        "--preset cuda.");
+    advice.emplace_back(
+        "There is an NVIDIA driver, but this build cannot use it. Configure with "
+        "--preset cuda.");
   }
 #endif
   const double cores = static_cast<double>(machine.cores);
   if (machine.core_quota > 0.0 && machine.core_quota < cores) {
-    advice.push_back("The container grants only " + rounded(machine.core_quota, 1) + " of " +
-                     std::to_string(machine.cores) +
-                     " cores: more threads than that wait for each other. Set threads: " +
-                     std::to_string(std::max<int64_t>(1, static_cast<int64_t>(machine.core_quota))) +
-                     ".");
+    advice.push_back(
+        "The container grants only " + rounded(machine.core_quota, 1) + " of " +
+        std::to_string(machine.cores) +
+        " cores: more threads than that wait for each other. Set threads: " +
+        std::to_string(std::max<int64_t>(1, static_cast<int64_t>(machine.core_quota))) + ".");
   }
   if (machine.load > 0.5 * cores) {
     advice.push_back("The machine is busy (load " + rounded(machine.load, 1) + " on " +
@@ -149,13 +152,15 @@ std::vector<std::string> advice_on_machine(const Machine& machine, bool fonts) {
                      "Raise optimizer.accumulation or lower data.batch_size.");
   }
   if (machine.disk_free < 10.0 * kGibibyte) {
-    advice.push_back("Only " + format_bytes(machine.disk_free) +
-                     " are free here, and checkpoints of the published sizes take several GiB each. "
-                     "Choose a run_dir elsewhere, or lower output.keep_checkpoints.");
+    advice.push_back(
+        "Only " + format_bytes(machine.disk_free) +
+        " are free here, and checkpoints of the published sizes take several GiB each. "
+        "Choose a run_dir elsewhere, or lower output.keep_checkpoints.");
   }
   if (!fonts) {
-    advice.emplace_back("gear data emoji needs the Debian packages fonts-noto-color-emoji and "
-                        "unicode-data.");
+    advice.emplace_back(
+        "gear data emoji needs the Debian packages fonts-noto-color-emoji and "
+        "unicode-data.");
   }
   return advice;
 }
@@ -163,7 +168,8 @@ std::vector<std::string> advice_on_machine(const Machine& machine, bool fonts) {
 /// Sentences about the speed of training here.
 std::vector<std::string> advice_on_speed(const Machine& machine, const MachineSpeed& speed) {
   constexpr double kWorthwhile = 1.2;
-  constexpr double kWorkPerImage = 1.6e12;  // operations of a joint step, VQ-16 and GEAR-B at 256 px
+  constexpr double kWorkPerImage =
+      1.6e12;  // operations of a joint step, VQ-16 and GEAR-B at 256 px
   std::vector<std::string> advice;
   const double gain = speed.bf16_flops / speed.fp32_flops;
   const std::string units = has_bf16_units(c10::kCPU)
@@ -181,10 +187,12 @@ std::vector<std::string> advice_on_speed(const Machine& machine, const MachineSp
   }
   if (at::globalContext().hasCUDA()) return advice;
   const double best = std::max(speed.fp32_flops, speed.bf16_flops);
-  advice.push_back("Without a GPU, a joint step of the published size (256 px, VQ-16, GEAR-B) needs "
-                   "at least " + rounded(kWorkPerImage / best, 1) +
-                   " s an image at the measured rate. configs/quickstart.yaml is made for such a "
-                   "machine.");
+  advice.push_back(
+      "Without a GPU, a joint step of the published size (256 px, VQ-16, GEAR-B) needs "
+      "at least " +
+      rounded(kWorkPerImage / best, 1) +
+      " s an image at the measured rate. configs/quickstart.yaml is made for such a "
+      "machine.");
   return advice;
 }
 

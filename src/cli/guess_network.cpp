@@ -60,8 +60,8 @@ class Names {
 };
 
 std::string optimizer(const TensorList& list) {
-  const auto moments = std::count_if(
-      list.entries.begin(), list.entries.end(), [](const TensorEntry& entry) {
+  const auto moments =
+      std::count_if(list.entries.begin(), list.entries.end(), [](const TensorEntry& entry) {
         return entry.name.starts_with("exp_avg.") || entry.name.ends_with("/exp_avg");
       });
   return moments == 0 ? "" : "Adam moments of " + format_count(moments) + " parameters";
@@ -92,10 +92,11 @@ std::string transformer(const TensorList& list) {
 std::string teacher(const TensorList& list) {
   Names names(list);
   if (!names.choose("patch_embed.proj.weight") || !names.has("cls_token")) return "";
-  return "DINOv2 vision transformer: dim " + names.size("patch_embed.proj.weight", 0) +
-         ", depth " + std::to_string(names.count("blocks.")) + ", patches of " +
+  return "DINOv2 vision transformer: dim " + names.size("patch_embed.proj.weight", 0) + ", depth " +
+         std::to_string(names.count("blocks.")) + ", patches of " +
          names.size("patch_embed.proj.weight", 2) + " pixels" +
-         (names.has("register_tokens") ? ", " + names.size("register_tokens", 1) + " registers" : "");
+         (names.has("register_tokens") ? ", " + names.size("register_tokens", 1) + " registers"
+                                       : "");
 }
 
 std::string perceptual(const TensorList& list) {

@@ -86,7 +86,8 @@ class Panel {
     const double left = x_ + kLeft, right = x_ + kWidth - kRight;
     const double bottom = y_ + kHeight - kBottom;
     double distance = tick_distance(values_);
-    for (double v = std::ceil(values_.low / distance) * distance; v <= values_.high; v += distance) {
+    for (double v = std::ceil(values_.low / distance) * distance; v <= values_.high;
+         v += distance) {
       const double tick = std::abs(v) < 1e-9 * distance ? 0.0 : v;
       svg << "<line x1='" << left << "' x2='" << right << "' y1='" << at_value(tick) << "' y2='"
           << at_value(tick) << "' stroke='#ddd'/><text x='" << left - 4 << "' y='"
@@ -151,12 +152,23 @@ std::string escape_xml(const std::string& text) {
   std::string escaped;
   for (const char c : text) {
     switch (c) {
-      case '&': escaped += "&amp;"; break;
-      case '<': escaped += "&lt;"; break;
-      case '>': escaped += "&gt;"; break;
-      case '\'': escaped += "&#39;"; break;
-      case '"': escaped += "&quot;"; break;
-      default: escaped += c;
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '\'':
+        escaped += "&#39;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      default:
+        escaped += c;
     }
   }
   return escaped;

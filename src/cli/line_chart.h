@@ -16,8 +16,8 @@ struct Chart {
   std::vector<ChartLine> lines;
 };
 
-/// An SVG picture of the charts, `columns` a row, under one legend of `names` (line i of every chart
-/// belongs to names[i]).
+/// An SVG picture of the charts, `columns` a row, under one legend of `names` (line i of every
+/// chart belongs to names[i]).
 std::string draw_charts(const std::vector<Chart>& charts, const std::vector<std::string>& names,
                         int columns);
 

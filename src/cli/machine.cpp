@@ -113,7 +113,8 @@ Machine describe_machine() {
   if (!model.empty()) machine.cpu = model;
   std::istringstream flags(value_after("/proc/cpuinfo", "flags"));
   for (std::string flag; flags >> flag;) {
-    const bool known = std::find(kCpuFeatures.begin(), kCpuFeatures.end(), flag) != kCpuFeatures.end();
+    const bool known =
+        std::find(kCpuFeatures.begin(), kCpuFeatures.end(), flag) != kCpuFeatures.end();
     if (known) machine.features.push_back(flag);
   }
   machine.cores = usable_cores();

@@ -15,8 +15,8 @@ struct Machine {
   double load = 0.0;                  ///< programs that wanted to run, mean of the last minute
   double memory_total = 0.0;          ///< bytes
   double memory_available = 0.0;
-  double disk_free = 0.0;             ///< bytes left in the current folder
-  std::string gpu_driver;             ///< version of NVIDIA's driver, "" without one
+  double disk_free = 0.0;  ///< bytes left in the current folder
+  std::string gpu_driver;  ///< version of NVIDIA's driver, "" without one
 
   bool has(const std::string& feature) const;
 };
@@ -28,7 +28,7 @@ Machine describe_machine();
 
 /// Short measurements of about half a second each, with LibTorch's threads as set.
 struct MachineSpeed {
-  double fp32_flops = 0.0;       ///< floating-point operations a second in a matrix product
+  double fp32_flops = 0.0;  ///< floating-point operations a second in a matrix product
   double bf16_flops = 0.0;
   double bytes_per_second = 0.0;  ///< read and written by a copy
 };

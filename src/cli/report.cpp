@@ -25,11 +25,20 @@ constexpr int kColumns = 3;
 
 /// What tells whether a run goes well, in the order of the report.
 constexpr std::array kTelling = {
-    "reconstruction_loss", "vq_val_ema/psnr",  "ce_loss",
-    "proj_loss_vq",        "proj_loss_ar",     "codebook/natural_entropy_nats",
-    "codebook_usage",      "soft/effective_size", "vq_total",
-    "ar_total",            "grad_norm_vq",     "grad_norm_ar",
-    "disc/d_loss",         "time/images_per_second",
+    "reconstruction_loss",
+    "vq_val_ema/psnr",
+    "ce_loss",
+    "proj_loss_vq",
+    "proj_loss_ar",
+    "codebook/natural_entropy_nats",
+    "codebook_usage",
+    "soft/effective_size",
+    "vq_total",
+    "ar_total",
+    "grad_norm_vq",
+    "grad_norm_ar",
+    "disc/d_loss",
+    "time/images_per_second",
 };
 
 struct Run {
@@ -64,7 +73,8 @@ std::vector<Run> read_runs(const std::vector<fs::path>& folders) {
   for (size_t i = 0; i < folders.size(); ++i) {
     const fs::path file = folders[i] / "metrics.jsonl";
     if (!fs::exists(file)) {
-      fail(folders[i].string(), ": is no run folder (it has no metrics.jsonl); name the run_dir of a "
+      fail(folders[i].string(),
+           ": is no run folder (it has no metrics.jsonl); name the run_dir of a "
            "gear train");
     }
     runs.push_back({.name = names[i], .folder = folders[i], .metrics = train::read_metrics(file)});
@@ -126,7 +136,8 @@ void write_last_values(std::ostream& html, const std::vector<Run>& runs,
       std::array<char, 64> text{};
       if (series != run.metrics.end()) {
         const auto& [step, value] = series->second.back();
-        std::snprintf(text.data(), text.size(), "%.4g (step %s)", value, format_count(step).c_str());
+        std::snprintf(text.data(), text.size(), "%.4g (step %s)", value,
+                      format_count(step).c_str());
       }
       html << "<td>" << text.data() << "</td>";
     }
@@ -136,7 +147,8 @@ void write_last_values(std::ostream& html, const std::vector<Run>& runs,
 }
 
 /// The newest preview of each run, by a path relative to the report.
-void write_pictures(std::ostream& html, const std::vector<Run>& runs, const fs::path& report_folder) {
+void write_pictures(std::ostream& html, const std::vector<Run>& runs,
+                    const fs::path& report_folder) {
   for (const Run& run : runs) {
     fs::path newest;
     std::error_code none;
@@ -146,7 +158,8 @@ void write_pictures(std::ostream& html, const std::vector<Run>& runs, const fs::
     if (newest.empty()) continue;
     html << "<h2>" << escape_xml(run.name) << ": " << newest.stem().string()
          << "</h2>\n<p>Pictures, their reconstructions and, below, samples.</p>\n<img src='"
-         << escape_xml(fs::proximate(newest, report_folder).string()) << "' alt='newest preview'>\n";
+         << escape_xml(fs::proximate(newest, report_folder).string())
+         << "' alt='newest preview'>\n";
   }
 }
 
@@ -171,8 +184,8 @@ void write_report(const std::vector<fs::path>& folders, const std::vector<std::s
   const auto runs = read_runs(folders);
   expect_known(runs, metrics);
   const auto shown = metrics.empty() ? telling_metrics(runs) : metrics;
-  io::write_file_atomically(out, out.extension() == ".svg" ? curves(runs, shown)
-                                                           : html_page(runs, shown, out));
+  io::write_file_atomically(
+      out, out.extension() == ".svg" ? curves(runs, shown) : html_page(runs, shown, out));
 }
 
 void add_report_command(CLI::App& app) {
@@ -182,19 +195,23 @@ void add_report_command(CLI::App& app) {
     std::string out;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("report", "Draw the curves of one run, or of several side by side.");
+  CLI::App* command =
+      app.add_subcommand("report", "Draw the curves of one run, or of several side by side.");
   command->add_option("runs", options->runs, "Run folders")->required();
-  command->add_option("--metrics", options->metrics, "Names as in metrics.jsonl, separated by commas")
+  command
+      ->add_option("--metrics", options->metrics, "Names as in metrics.jsonl, separated by commas")
       ->delimiter(',');
-  command->add_option("--out", options->out,
-                      "An .html page, or .svg for the curves alone; for one run: report.html in it");
-  command->footer("Example: gear report runs/soft runs/ste --metrics ce_loss,codebook_usage --out both.html");
+  command->add_option(
+      "--out", options->out,
+      "An .html page, or .svg for the curves alone; for one run: report.html in it");
+  command->footer(
+      "Example: gear report runs/soft runs/ste --metrics ce_loss,codebook_usage --out both.html");
   command->callback([options] {
     if (options->out.empty() && options->runs.size() > 1) {
       fail("--out: is needed when several runs are compared, as in --out comparison.html");
     }
-    const fs::path out =
-        options->out.empty() ? fs::path(options->runs.front()) / "report.html" : fs::path(options->out);
+    const fs::path out = options->out.empty() ? fs::path(options->runs.front()) / "report.html"
+                                              : fs::path(options->out);
     write_report({options->runs.begin(), options->runs.end()}, options->metrics, out);
     print_line(out.string());
   });

@@ -80,7 +80,8 @@ WeightFile list_tensors(const fs::path& path) {
   }
   // An index, a folder, or nothing of the kind: then this says what it is.
   TensorList list;
-  for (const auto& [name, tensor] : io::load_tensors(path)) list.entries.push_back(entry_of(name, tensor));
+  for (const auto& [name, tensor] : io::load_tensors(path))
+    list.entries.push_back(entry_of(name, tensor));
   return {"sharded weights", {list}};
 }
 

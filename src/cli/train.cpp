@@ -35,13 +35,14 @@ struct TrainOptions {
 
 /// Pictures for the reconstruction rows of the previews, spread over the whole set: uint8
 /// [n, 3, S, S].
-Tensor preview_inputs(const data::ImageFolder& images, const data::DataConfig& data, int64_t count) {
+Tensor preview_inputs(const data::ImageFolder& images, const data::DataConfig& data,
+                      int64_t count) {
   std::vector<Tensor> pictures;
   count = std::min(count, images.size());
   for (int64_t i = 0; i < count; ++i) {
     try {
-      pictures.push_back(data::read_held_out(
-          images.path((2 * i + 1) * images.size() / (2 * count)), data));
+      pictures.push_back(
+          data::read_held_out(images.path((2 * i + 1) * images.size() / (2 * count)), data));
     } catch (const Error& error) {
       log::warn(std::string("left out of the previews: ") + error.what());
     }
@@ -60,11 +61,13 @@ class Preview {
   void operator()(int64_t /*step*/, const std::filesystem::path& path) {
     const at::NoGradGuard no_grad;
     const auto networks = recipe_.sampling_pair(/*ema=*/true);
-    const auto reconstruction = networks.tokenizer->forward(models::to_signed_unit(inputs_)).reconstruction;
+    const auto reconstruction =
+        networks.tokenizer->forward(models::to_signed_unit(inputs_)).reconstruction;
     std::vector<Tensor> rows = {inputs_.cpu(), models::to_uint8(reconstruction).cpu()};
     if (networks.ar) {
       const auto& output = config_.output;
-      const auto labels = at::arange(inputs_.size(0), at::kLong).remainder(config_.data.num_classes);
+      const auto labels =
+          at::arange(inputs_.size(0), at::kLong).remainder(config_.data.num_classes);
       rows.push_back(sample::sample_images(*networks.tokenizer, networks.ar, labels,
                                            {.cfg = output.sample_cfg,
                                             .temperature = output.sample_temperature,
@@ -102,17 +105,17 @@ void describe(const ResolvedRun& run) {
   log::info("data: " + format_count(run.images->size()) + " images in " +
             std::to_string(run.images->classes().size()) + " classes under " + config.data.path);
   if (config.data.val_path.empty()) {
-    log::info("held-out data: none (no data.val_path, no val/ beside train/), so no PSNR is measured");
+    log::info(
+        "held-out data: none (no data.val_path, no val/ beside train/), so no PSNR is measured");
   }
   const auto device = resolve_device(config.device);
   if (config.precision == train::Precision::kBf16 && !has_bf16_units(device)) {
     log::warn("precision: bf16 is emulated on this " + device_name(device) +
               ", up to a hundred times slower than fp32; set precision: auto");
   }
-  log::info("tokens: " + std::to_string(config.grid()) + " x " + std::to_string(config.grid()) + " of " +
-            format_count(config.tokenizer.quantizer.codebook_size) + " codes; " +
-            device_name(device) + ", " +
-            std::to_string(at::get_num_threads()) + " threads, " +
+  log::info("tokens: " + std::to_string(config.grid()) + " x " + std::to_string(config.grid()) +
+            " of " + format_count(config.tokenizer.quantizer.codebook_size) + " codes; " +
+            device_name(device) + ", " + std::to_string(at::get_num_threads()) + " threads, " +
             config::detail::format(config.precision));
 }
 
@@ -135,7 +138,8 @@ int train_run(const TrainOptions& options) {
   const ResolvedRun run = resolve_run(options.config, options.overrides, resume);
   const auto& config = run.config;
   std::shared_ptr<const data::ImageFolder> held_out;
-  if (!config.data.val_path.empty()) held_out = std::make_shared<data::ImageFolder>(config.data.val_path);
+  if (!config.data.val_path.empty())
+    held_out = std::make_shared<data::ImageFolder>(config.data.val_path);
   const auto device = resolve_device(config.device);
   train::expect_enough_memory(config, available_memory(device));
   use_threads(config.threads);
@@ -147,8 +151,8 @@ int train_run(const TrainOptions& options) {
                            .data = train::data_fingerprint(*run.images)});
   install_stop_signals();
   describe(run);
-  auto built = train::make_recipe(config, folder.start() ? train::WeightSource::kCheckpoint
-                                                         : train::WeightSource::kInit);
+  auto built = train::make_recipe(
+      config, folder.start() ? train::WeightSource::kCheckpoint : train::WeightSource::kInit);
   for (const std::string& notice : built.notices) log::warn(notice);
 
   const data::LoaderShare share{
@@ -160,7 +164,8 @@ int train_run(const TrainOptions& options) {
   if (config.output.preview_every > 0) {
     hooks.preview = Preview(config, *built.recipe,
                             preview_inputs(held_out ? *held_out : *run.images, config.data,
-                                           config.output.preview_images).to(device));
+                                           config.output.preview_images)
+                                .to(device));
   }
   std::optional<data::ValidationLoader> validation;
   if (config.output.eval_every > 0) {
@@ -171,7 +176,8 @@ int train_run(const TrainOptions& options) {
   const auto outcome = trainer.run();
   write_report({config.run_dir}, {}, std::filesystem::path(config.run_dir) / "report.html");
   if (loader.bad_images() > 0) {
-    log::warn(std::to_string(loader.bad_images()) + " unreadable images were skipped (named above)");
+    log::warn(std::to_string(loader.bad_images()) +
+              " unreadable images were skipped (named above)");
   }
   return outcome == train::TrainOutcome::kFinished ? exit_code::kSuccess : exit_code::kInterrupted;
 }
@@ -180,19 +186,23 @@ int train_run(const TrainOptions& options) {
 
 void add_train_command(CLI::App& app, int& exit_status) {
   auto options = std::make_shared<TrainOptions>();
-  CLI::App* command = app.add_subcommand("train", "Train: tokenizer, both jointly, or the transformer.");
+  CLI::App* command =
+      app.add_subcommand("train", "Train: tokenizer, both jointly, or the transformer.");
   command->add_option("config", options->config,
                       "Configuration (YAML); --print-config without one prints the defaults");
-  command->add_option("--set", options->overrides, "Override a key, as in --set ar.depth=12; repeatable")
+  command
+      ->add_option("--set", options->overrides,
+                   "Override a key, as in --set ar.depth=12; repeatable")
       ->allow_extra_args(false);
-  command->add_option("--resume", options->resume,
-                      "auto: go on where the run stopped; none: start; PATH: from this checkpoint")
+  command
+      ->add_option("--resume", options->resume,
+                   "auto: go on where the run stopped; none: start; PATH: from this checkpoint")
       ->capture_default_str();
   command->add_flag("--print-config", options->print_config,
                     "Print the whole configuration with help as comments, and stop");
   command->footer(
-      "Exit codes: 0 finished, 2 a mistake in the input (one sentence), 75 stopped by SIGINT, SIGTERM\n"
-      "or SIGUSR1 after writing a checkpoint (the same command resumes).\n"
+      "Exit codes: 0 finished, 2 a mistake in the input (one sentence), 75 stopped by SIGINT,\n"
+      "SIGTERM or SIGUSR1 after writing a checkpoint (the same command resumes).\n"
       "Example: gear train configs/quickstart_tokenizer.yaml --set steps=500");
   command->callback([options, &exit_status] { exit_status = train_run(*options); });
 }

@@ -44,11 +44,11 @@ c10::Device resolve_device(DeviceChoice choice) {
   if (at::globalContext().hasCUDA()) return c10::Device(c10::kCUDA, 0);
   if (choice == DeviceChoice::kAuto) return c10::kCPU;
 #ifdef GEAR_WITH_CUDA
-  fail("device: cuda was asked for, but CUDA finds no GPU on this machine; gear doctor tells what is "
-       "there, device: cpu computes without one");
+  fail("device: cuda was asked for, but CUDA finds no GPU here; gear doctor tells what is there, ",
+       "device: cpu computes without one");
 #else
-  fail("device: cuda was asked for, but this gear was built without CUDA; build the preset cuda, or "
-       "set device: cpu");
+  fail("device: cuda was asked for, but this gear was built without CUDA; build the preset cuda, ",
+       "or set device: cpu");
 #endif
 }
 

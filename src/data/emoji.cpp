@@ -137,9 +137,7 @@ EmojiSummary render_emoji(const EmojiOptions& options) {
   if (options.size < 8) fail("size: must be at least 8 pixels, got ", options.size);
   if (options.val_every < 0 || options.val_every == 1) {
     fail(
-        "val_every: must be 0 (nothing held out) or at least 2 (1 would leave nothing to train "
-        "on), "
-        "got ",
+        "val_every: must be 0 (nothing held out) or at least 2 (1 leaves nothing to train on), got ",
         options.val_every);
   }
   if (!fs::exists(options.font)) {

@@ -56,17 +56,16 @@ void write_manifest(const fs::path& folder, const RunPosition& position,
     }
     files[name] = std::move(entry);
   }
-  const Json manifest = {{"format_version", kCheckpointFormat},
-                         {"gear_version", GEAR_VERSION},
-                         {"step", position.step},
-                         {"micro_batches", position.micro_batches},
-                         {"samples", position.samples},
-                         {"seed", position.seed},
-                         {"data",
-                          {{"images", position.data.images},
-                           {"names_sha256", position.data.names_sha256}}},
-                         {"world_size", 1},
-                         {"files", std::move(files)}};
+  const Json manifest = {
+      {"format_version", kCheckpointFormat},
+      {"gear_version", GEAR_VERSION},
+      {"step", position.step},
+      {"micro_batches", position.micro_batches},
+      {"samples", position.samples},
+      {"seed", position.seed},
+      {"data", {{"images", position.data.images}, {"names_sha256", position.data.names_sha256}}},
+      {"world_size", 1},
+      {"files", std::move(files)}};
   const std::string text = manifest.dump(1) + "\n";
   io::write_file_atomically(folder / kManifestName, text);
   io::write_file_atomically(folder / kManifestSumName, manifest_sum(text));

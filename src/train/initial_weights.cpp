@@ -19,7 +19,8 @@ io::LoadOptions sections_of(const std::string& group) {
 
 }  // namespace
 
-const std::optional<Checkpoint>& InitialWeights::checkpoint_at(const std::filesystem::path& source) {
+const std::optional<Checkpoint>& InitialWeights::checkpoint_at(
+    const std::filesystem::path& source) {
   const auto known = checkpoints_.find(source);
   if (known != checkpoints_.end()) return known->second;
   return checkpoints_.emplace(source, find_checkpoint(source)).first->second;

@@ -58,8 +58,8 @@ double side_after(const RunConfig& config, size_t halvings) {
   return static_cast<double>(config.data.image_size >> halvings);
 }
 
-/// Values kept for the backward pass of the convolutional tokenizer, per image: every residual block
-/// keeps about six maps of its level (two norms, two activations, two convolutions).
+/// Values kept for the backward pass of the convolutional tokenizer, per image: every residual
+/// block keeps about six maps of its level (two norms, two activations, two convolutions).
 double tokenizer_values(const RunConfig& config) {
   constexpr double kMapsPerBlock = 6.0;
   double values = 0.0;
@@ -81,7 +81,8 @@ double lpips_values(const RunConfig& config) {
   double values = 0.0;
   for (size_t stage = 0; stage < channels.size(); ++stage) {
     const double side = side_after(config, stage);
-    values += (kConvolutions[stage] + kComparison) * static_cast<double>(channels[stage]) * side * side;
+    values +=
+        (kConvolutions[stage] + kComparison) * static_cast<double>(channels[stage]) * side * side;
   }
   return values;
 }
@@ -91,8 +92,10 @@ double discriminator_values(const RunConfig& config) {
   constexpr double kMapsPerLayer = 3.0;
   double values = 0.0;
   for (int64_t layer = 0; layer <= config.discriminator.layers; ++layer) {
-    const double side = side_after(config, static_cast<size_t>(std::min(layer + 1, config.discriminator.layers)));
-    const double width = static_cast<double>(config.discriminator.ndf << std::min<int64_t>(layer, 3));
+    const double side =
+        side_after(config, static_cast<size_t>(std::min(layer + 1, config.discriminator.layers)));
+    const double width =
+        static_cast<double>(config.discriminator.ndf << std::min<int64_t>(layer, 3));
     values += kMapsPerLayer * width * side * side;
   }
   return values;
@@ -100,8 +103,9 @@ double discriminator_values(const RunConfig& config) {
 
 /// Values kept for the backward pass of the first `blocks` blocks of the transformer, per image.
 double ar_block_values(const models::ArConfig& ar, int64_t blocks) {
-  const double per_block = static_cast<double>(ar.num_tokens) *
-                           (10.0 * static_cast<double>(ar.dim) + 4.0 * static_cast<double>(ar.ffn_dim()));
+  const double per_block =
+      static_cast<double>(ar.num_tokens) *
+      (10.0 * static_cast<double>(ar.dim) + 4.0 * static_cast<double>(ar.ffn_dim()));
   return per_block * (ar.activation_checkpointing ? 1.0 : static_cast<double>(blocks));
 }
 
@@ -129,7 +133,8 @@ double ar_update_bytes(const RunConfig& config, double activation_bytes) {
 double read_out_bytes(const RunConfig& config) {
   const double copies = config.recipe == RecipeKind::kGear ? 8.0 : 5.0;
   return copies * kFloat *
-         static_cast<double>(config.grid() * config.grid() * config.tokenizer.quantizer.codebook_size);
+         static_cast<double>(config.grid() * config.grid() *
+                             config.tokenizer.quantizer.codebook_size);
 }
 
 }  // namespace
@@ -142,7 +147,8 @@ MemoryEstimate estimate_memory(const RunConfig& config) {
     tokenizer_update = tokenizer_update_bytes(config, activation_bytes);
     read_out = read_out_bytes(config);
   }
-  if (config.recipe != RecipeKind::kTokenizer) ar_update = ar_update_bytes(config, activation_bytes);
+  if (config.recipe != RecipeKind::kTokenizer)
+    ar_update = ar_update_bytes(config, activation_bytes);
   // Update (1) ends, and with it its graph, before update (3) begins.
   return {.parameters = network_bytes(config),
           .activations = images * std::max(tokenizer_update, ar_update),
@@ -153,15 +159,15 @@ void expect_enough_memory(const RunConfig& config, double available) {
   const MemoryEstimate estimate = estimate_memory(config);
   if (estimate.total() <= available) return;
   const double per_step = estimate.activations + estimate.read_out;
-  std::string advice =
-      "lower ar.dim, ar.depth or tokenizer.ch, or use a machine with more memory";
+  std::string advice = "lower ar.dim, ar.depth or tokenizer.ch, or use a machine with more memory";
   if (estimate.parameters < 0.7 * available) {
     advice = "raise optimizer.accumulation (now " + std::to_string(config.optimizer.accumulation) +
-             "; " + format_bytes(per_step) + " belong to one micro-batch), or lower data.batch_size";
+             "; " + format_bytes(per_step) +
+             " belong to one micro-batch), or lower data.batch_size";
   }
-  fail("this run needs about ", format_bytes(estimate.total()), " (", format_bytes(estimate.parameters),
-       " for weights and optimizers, ", format_bytes(per_step), " for a step), but ",
-       format_bytes(available), " are free; ", advice);
+  fail("this run needs about ", format_bytes(estimate.total()), " (",
+       format_bytes(estimate.parameters), " for weights and optimizers, ", format_bytes(per_step),
+       " for a step), but ", format_bytes(available), " are free; ", advice);
 }
 
 }  // namespace gear::train

@@ -72,7 +72,9 @@ void MetricsLog::sync() {
 
 std::map<std::string, MetricSeries> read_metrics(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
-  if (!stream) fail(path.string(), ": cannot read metrics there; expected the metrics.jsonl of a run");
+  if (!stream) {
+    fail(path.string(), ": cannot read metrics there; expected the metrics.jsonl of a run");
+  }
   std::map<std::string, MetricSeries> series;
   for (std::string line; std::getline(stream, line);) {
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);

@@ -11,13 +11,14 @@
 namespace gear::train {
 namespace {
 
-/// Initial weights of one network do not depend on what was built before it, nor on the device: they
-/// are drawn on the CPU and moved.
+/// Initial weights of one network do not depend on what was built before it, nor on the device:
+/// they are drawn on the CPU and moved.
 void seed_generator(const RunConfig& config, const std::string& purpose) {
   torch::manual_seed(stream_seed(static_cast<uint64_t>(config.seed), purpose));
 }
 
-/// Builds the networks of one run on its device and collects what has to be said about their weights.
+/// Builds the networks of one run on its device and collects what has to be said about their
+/// weights.
 class Builder {
  public:
   Builder(const RunConfig& config, WeightSource weights)
@@ -33,7 +34,8 @@ class Builder {
       const auto& loss = config_.loss;
       networks.lpips = models::make_lpips(loss.lpips_vgg_weights, loss.lpips_linear_weights);
       networks.lpips->to(device_);
-      notice(models::missing_lpips_weights_notice(loss.lpips_vgg_weights, loss.lpips_linear_weights));
+      notice(
+          models::missing_lpips_weights_notice(loss.lpips_vgg_weights, loss.lpips_linear_weights));
     }
     if (config_.loss.gan > 0.0) {
       seed_generator(config_, "init.discriminator");
@@ -82,7 +84,9 @@ class Builder {
     return networks;
   }
 
-  /// After the moving average was started as a copy: the stored average, where the source has one.
+  /// Stage 1 goes on from the average of stage 0 (spec 00 section 4 lists `vq_ema` among what it
+  /// starts from); only without a stored one is the average a copy of the initial weights (spec 03
+  /// section 7).
   void load_tokenizer_average(models::Tokenizer& average) {
     const std::string& source = source_of(config_.init.tokenizer);
     if (!source.empty()) initial_.load(average, source, {"tokenizer_ema"}, /*required=*/false);

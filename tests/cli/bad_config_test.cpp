@@ -172,8 +172,7 @@ TEST(BadConfig, HeldOutFolderMustBeThere) {
 TEST(BadConfig, MissingWeightFilesAreNamedWithTheirKey) {
   const std::string advice =
       ": /none.pth: no such file or folder; \"Pretrained weights\" in README.md tells where to get "
-      "it, "
-      "or leave the key empty for random weights";
+      "it, or leave the key empty for random weights";
   expect_refused({"teacher.weights=/none.pth"}, "teacher.weights" + advice);
   expect_refused({"loss.perceptual=1", "loss.lpips_vgg_weights=/none.pth"},
                  "loss.lpips_vgg_weights" + advice);

@@ -55,15 +55,17 @@ TEST(BadData, ClassFoldersWithoutPicturesListTheKnownFormats) {
   const fs::path data = tiny.root() / "hollow";
   fs::create_directories(data / "apple");
   expect_data_refused(tiny, data,
-                      data.string() + ": none of its class folders (1) holds a picture; expected "
-                      "files that end in jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp");
+                      data.string() +
+                          ": none of its class folders (1) holds a picture; expected "
+                          "files that end in jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp");
 }
 
 TEST(BadData, FewerPicturesThanABatchSaysWhatToLower) {
   const TinySetup tiny;
   expect_user_error(tiny.train({"data.batch_size=64"}),
-                    tiny.data().string() + ": holds 12 images, fewer than data.batch_size (64); "
-                    "lower data.batch_size or add images");
+                    tiny.data().string() +
+                        ": holds 12 images, fewer than data.batch_size (64); "
+                        "lower data.batch_size or add images");
   EXPECT_FALSE(fs::exists(tiny.run()));
 }
 
@@ -92,10 +94,12 @@ void add_bad_pictures(const TinySetup& tiny) {
 /// The whole of what is said about each of them, in the order of their names.
 std::vector<std::string> bad_picture_sentences(const TinySetup& tiny) {
   const std::string stem = (tiny.data() / "apple").string() + "/x-";
-  return {stem + "corrupt.png: not an image: expected JPEG, PNG, WebP, TIFF, BMP or PNM, got a "
-                 "file that starts with the bytes 74 68 69 73\n",
-          stem + "huge.ppm: too large: 10000 x 10000 pixels are more than the limit of 50 "
-                 "megapixels\n",
+  return {stem +
+              "corrupt.png: not an image: expected JPEG, PNG, WebP, TIFF, BMP or PNM, got a "
+              "file that starts with the bytes 74 68 69 73\n",
+          stem +
+              "huge.ppm: too large: 10000 x 10000 pixels are more than the limit of 50 "
+              "megapixels\n",
           stem + "truncated.jpg: damaged JPEG: Premature end of input file\n",
           stem + "truncated.png: damaged PNG: the file ends too early\n",
           stem + "zero.png: the file is empty (0 bytes)\n"};
@@ -110,16 +114,15 @@ TEST(BadData, UnreadablePicturesAreSkippedCountedAndNamed) {
   for (const std::string& sentence : bad_picture_sentences(tiny)) {
     EXPECT_THAT(outcome.err, HasSubstr("warning: image skipped: " + sentence));
   }
-  EXPECT_EQ(outcome.last_error_line(),
-            "warning: 5 unreadable images were skipped (named above)");
+  EXPECT_EQ(outcome.last_error_line(), "warning: 5 unreadable images were skipped (named above)");
   EXPECT_TRUE(fs::exists(tiny.run() / "checkpoints" / "step-00000012"));
 }
 
 TEST(BadData, PreviewsLeaveOutUnreadablePictures) {
   const TinySetup tiny;
   add_bad_pictures(tiny);
-  const Outcome outcome = tiny.train({"steps=4", "data.max_bad_share=0.3", "output.preview_every=4",
-                                      "output.preview_images=16"});
+  const Outcome outcome = tiny.train(
+      {"steps=4", "data.max_bad_share=0.3", "output.preview_every=4", "output.preview_images=16"});
   EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
   EXPECT_TRUE(fs::exists(tiny.run() / "samples" / "step-00000004.png"));
 }
@@ -186,9 +189,9 @@ TEST(DataCheck, NamesEveryUnreadablePictureAndFails) {
 TEST(DataEmoji, HoldingEveryPictureOutIsRefused) {
   const TinySetup tiny;
   const fs::path out = tiny.root() / "emoji";
-  expect_user_error(tiny.gear({"data", "emoji", "--out", out.string(), "--val-every", "1"}),
-                    "val_every: must be 0 (nothing held out) or at least 2 (1 would leave nothing "
-                    "to train on), got 1");
+  expect_user_error(
+      tiny.gear({"data", "emoji", "--out", out.string(), "--val-every", "1"}),
+      "val_every: must be 0 (nothing held out) or at least 2 (1 leaves nothing to train on), got 1");
   EXPECT_FALSE(fs::exists(out));
 }
 

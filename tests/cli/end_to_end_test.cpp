@@ -18,11 +18,10 @@ const std::string kLast = "checkpoints/step-00000003";
 /// Trains one stage for three steps in `run`, which must succeed.
 void train_stage(const TinySetup& tiny, const std::string& recipe, const fs::path& run,
                  const fs::path& from) {
-  const Outcome outcome = tiny.train({"recipe=" + recipe, "run_dir=" + run.string(),
-                                      "init.from=" + from.string(), "output.preview_every=3",
-                                      "output.preview_images=2", "output.sample_top_k=0",
-                                      "data.val_path=" + tiny.data().string(),
-                                      "output.eval_every=3"});
+  const Outcome outcome =
+      tiny.train({"recipe=" + recipe, "run_dir=" + run.string(), "init.from=" + from.string(),
+                  "output.preview_every=3", "output.preview_images=2", "output.sample_top_k=0",
+                  "data.val_path=" + tiny.data().string(), "output.eval_every=3"});
   ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << recipe << ": " << outcome.err;
   EXPECT_TRUE(fs::exists(run / kLast)) << recipe;
   EXPECT_TRUE(fs::exists(run / "samples" / "step-00000003.png")) << recipe;
@@ -41,9 +40,9 @@ TEST(EndToEnd, ThreeStagesTrainAndTheLastOneDrawsTheSamePicturesForTheSameSeed) 
   train_stage(tiny, "ar", transformer, joint);
 
   for (const std::string name : {"first", "second"}) {
-    const Outcome outcome = tiny.gear(
-        {"sample", transformer.string(), "--classes", "1,0", "--per-class", "2", "--cfg", "2",
-         "--seed", "5", "--threads", "1", "--out", (tiny.root() / name).string()});
+    const Outcome outcome =
+        tiny.gear({"sample", transformer.string(), "--classes", "1,0", "--per-class", "2", "--cfg",
+                   "2", "--seed", "5", "--threads", "1", "--out", (tiny.root() / name).string()});
     ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
     EXPECT_EQ(outcome.out, (tiny.root() / name / "grid.png").string() + "\n");
   }
@@ -64,8 +63,8 @@ TEST(EndToEnd, AFolderWithTrainAndValNeedsOneKeyAndIsMeasuredOnVal) {
   const TinySetup tiny;
   write_pictures(tiny.root() / "set" / "train");
   write_pictures(tiny.root() / "set" / "val", /*per_class=*/2);
-  const Outcome outcome = tiny.train({"data.path=" + (tiny.root() / "set").string(),
-                                      "output.eval_every=3", "precision=auto"});
+  const Outcome outcome = tiny.train(
+      {"data.path=" + (tiny.root() / "set").string(), "output.eval_every=3", "precision=auto"});
   ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
   EXPECT_THAT(io::read_bytes(tiny.run() / "metrics.jsonl"), HasSubstr("vq_val_ema/psnr"));
   const std::string resolved = io::read_bytes(tiny.run() / "config.yaml");

@@ -13,14 +13,13 @@ namespace {
 TEST(Killed, RunThatIsStartedAgainEndsAsAnUndisturbedOneBitForBit) {
   constexpr int kKills = 6;
   const TinySetup tiny;
-  const std::vector<std::string> settings = {
-      "steps=60",
-      "output.checkpoint_every=2",
-      "output.eval_every=5",
-      "output.preview_every=7",
-      "output.preview_images=2",
-      "output.sample_top_k=0",
-      "data.val_path=" + tiny.data().string()};
+  const std::vector<std::string> settings = {"steps=60",
+                                             "output.checkpoint_every=2",
+                                             "output.eval_every=5",
+                                             "output.preview_every=7",
+                                             "output.preview_images=2",
+                                             "output.sample_top_k=0",
+                                             "data.val_path=" + tiny.data().string()};
   const std::string last = "step-00000060";
   const fs::path undisturbed = train_undisturbed(tiny, settings);
 

@@ -67,8 +67,9 @@ TEST_F(Report, NamesTheNearestMetricAndWhatIsNoRun) {
   expect_user_error(report({path("soft"), "--metrics", "ce_los"}),
                     "--metrics: no run has ce_los; did you mean ce_loss?");
   expect_user_error(report({path("nothing")}),
-                    path("nothing") + ": is no run folder (it has no metrics.jsonl); name the run_dir of "
-                                      "a gear train");
+                    path("nothing") +
+                        ": is no run folder (it has no metrics.jsonl); name the run_dir of "
+                        "a gear train");
   expect_user_error(report({path("soft"), path("ste")}),
                     "--out: is needed when several runs are compared, as in --out comparison.html");
 }

@@ -105,9 +105,9 @@ TEST_F(EmojiTest, AgainWithEqualOptionsDoesNothingAndWithOthersIsRefused) {
 
 TEST_F(EmojiTest, HoldingEveryPictureOutIsRefused) {
   options_.val_every = 1;
-  EXPECT_EQ(error_of([&] { render_emoji(options_); }),
-            "val_every: must be 0 (nothing held out) or at least 2 (1 would leave nothing to train "
-            "on), got 1");
+  EXPECT_EQ(
+      error_of([&] { render_emoji(options_); }),
+      "val_every: must be 0 (nothing held out) or at least 2 (1 leaves nothing to train on), got 1");
   EXPECT_FALSE(std::filesystem::exists(options_.out));
 }
 

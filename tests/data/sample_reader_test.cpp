@@ -58,7 +58,7 @@ TEST(ImageCache, KeepsWhatFitsAndNothingMuchLargerThanASquare) {
 }
 
 TEST(SampleReader, APictureWithoutMemoryForItIsABadOne) {
-  if (!io::kMemoryCanBeLimited) GTEST_SKIP() << "AddressSanitizer does not allow to limit memory";
+  if (!io::kMemoryCanBeLimited) GTEST_SKIP() << io::kMemoryCannotBeLimited;
   const TemporaryFolder folder;
   io::write_png(folder / "a/good.png", test_picture(20, 20));
   // A bitmap of one bit a pixel, 300 MB as RGB.
@@ -79,7 +79,7 @@ TEST(SampleReader, APictureWithoutMemoryForItIsABadOne) {
 }
 
 TEST(Loader, ThreadsThatTheSystemRefusesAreAnErrorOfTheirSetting) {
-  if (!io::kMemoryCanBeLimited) GTEST_SKIP() << "AddressSanitizer does not allow to limit memory";
+  if (!io::kMemoryCanBeLimited) GTEST_SKIP() << io::kMemoryCannotBeLimited;
   const TemporaryFolder folder;
   write_picture_folder(folder.path(), 8);
   DataConfig config;

@@ -18,6 +18,8 @@ inline constexpr bool kMemoryCanBeLimited = false;
 #else
 inline constexpr bool kMemoryCanBeLimited = true;
 #endif
+inline constexpr const char* kMemoryCannotBeLimited =
+    "AddressSanitizer does not allow to limit memory";
 
 /// The message of the Error that `action` throws in a process of its own, which may map `mib` MiB
 /// more than it has now; "" when it throws none, "crashed" when that process does not end by

@@ -95,14 +95,18 @@ TEST(Tokenizer, WithItsOwnDecoderWidthsKeepsTheImageSize) {
 
 TEST(Tokenizer, RefusesAnImageThatTheLevelsDoNotDivide) {
   const auto tokenizer = small_tokenizer();
-  EXPECT_EQ(message_of([&] { tokenizer->encode(at::rand({1, 3, 8, 9})); }),
+  EXPECT_EQ(message_of([&] {
+              tokenizer->encode(at::rand({1, 3, 8, 9}));
+            }),
             "tokenizer: images have 8 x 9 pixels, but with 2 levels both sides must be multiples "
             "of 2; choose another image size or another tokenizer.ch_mult");
 }
 
 TEST(Tokenizer, RefusesIdsThatDoNotFillASquareGrid) {
   const auto tokenizer = small_tokenizer();
-  EXPECT_EQ(message_of([&] { tokenizer->decode_ids(at::randint(32, {1, 15}, at::kLong)); }),
+  EXPECT_EQ(message_of([&] {
+              tokenizer->decode_ids(at::randint(32, {1, 15}, at::kLong));
+            }),
             "tokenizer: 15 tokens an image do not fill a square grid; give a square number of "
             "them");
 }

@@ -7,6 +7,7 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gear/config/config.h"
@@ -194,6 +196,15 @@ struct TinyRun {
   TinyRecipe recipe;
   TinySource source;
 };
+
+/// Asks for a stop once, after the `count`-th step of this process.
+inline std::function<int()> stop_after(int64_t count) {
+  return [left = count]() mutable { return left-- == 0 ? SIGTERM : 0; };
+}
+
+inline std::filesystem::path checkpoint_path(const std::filesystem::path& run, int64_t step) {
+  return run / "checkpoints" / checkpoint_name(step);
+}
 
 inline std::string read_text(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);

@@ -13,8 +13,8 @@ enum class DeviceChoice { kAuto, kCpu, kCuda };
 /// is asked for where there is none.
 c10::Device resolve_device(DeviceChoice choice);
 
-/// Whether the device multiplies bfloat16 in hardware (AMX or AVX512_BF16; compute capability 8). Where
-/// it does not, bfloat16 is emulated, up to a hundred times slower than float32.
+/// Whether the device multiplies bfloat16 in hardware (AMX or AVX512_BF16; compute capability 8).
+/// Where it does not, bfloat16 is emulated, up to a hundred times slower than float32.
 bool has_bf16_units(c10::Device device);
 
 /// Bytes that new tensors can take there: free memory of the GPU, or what the system and its cgroup

@@ -20,7 +20,7 @@ class RandomStream {
   explicit RandomStream(uint64_t seed) : state_(seed) {}
 
   uint64_t next();
-  double uniform();                         ///< [0, 1), 53 bits
+  double uniform();                            ///< [0, 1), 53 bits
   int64_t integer(int64_t low, int64_t high);  ///< low..high inclusive, unbiased
   bool bernoulli(double probability) { return uniform() < probability; }
 

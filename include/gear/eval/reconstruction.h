@@ -11,11 +11,13 @@
 
 namespace gear::eval {
 
-/// How near reconstructions are to their pictures (spec 06 section 4). Pixels in [0, 1]; all float64.
+/// How near reconstructions are to their pictures (spec 06 section 4). Pixels in [0, 1]; all
+/// float64.
 struct ReconstructionScores {
   Tensor l1;    // [B] mean absolute difference
   Tensor psnr;  // [B] dB: 20 log10(1 / sqrt(max(mse, 1e-12)))
-  Tensor ssim;  // [B] scikit-image defaults: uniform 7 x 7 window, sample covariance, border cut off
+  Tensor
+      ssim;  // [B] scikit-image defaults: uniform 7 x 7 window, sample covariance, border cut off
 };
 
 /// images, reconstructions  [B, 3, H, W] in [-1, 1]; reconstructions are clamped here.

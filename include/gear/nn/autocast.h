@@ -6,8 +6,9 @@
 
 namespace gear::nn {
 
-/// Turns mixed precision on or off for the enclosing scope and restores the former state at its end.
-/// In bfloat16 the matrix products and convolutions run in bfloat16 while parameters stay float32.
+/// Turns mixed precision on or off for the enclosing scope and restores the former state at its
+/// end. In bfloat16 the matrix products and convolutions run in bfloat16 while parameters stay
+/// float32.
 class AutocastScope {
  public:
   AutocastScope(c10::DeviceType device, bool enabled, at::ScalarType dtype = at::kBFloat16)

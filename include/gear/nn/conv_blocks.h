@@ -19,8 +19,8 @@ torch::nn::Conv2d conv1x1(int64_t in, int64_t out);
 /// Normalisation in 32 groups, eps 1e-6; `channels` is a multiple of 32.
 torch::nn::GroupNorm group_norm(int64_t channels);
 
-/// x + conv2(dropout(swish(norm2(conv1(swish(norm1(x))))))); a 1x1 convolution on the shortcut where
-/// the width changes. Source: arXiv:2012.09841.
+/// x + conv2(dropout(swish(norm2(conv1(swish(norm1(x))))))); a 1x1 convolution on the shortcut
+/// where the width changes. Source: arXiv:2012.09841.
 struct ResBlockImpl : torch::nn::Module {
   ResBlockImpl(int64_t in, int64_t out, double dropout = 0.0);
 
@@ -46,7 +46,8 @@ struct AttnBlockImpl : torch::nn::Module {
 };
 TORCH_MODULE(AttnBlock);
 
-/// Halves the size: zero row below and zero column to the right, then a 3x3 convolution of stride 2.
+/// Halves the size: zero row below and zero column to the right, then a 3x3 convolution of
+/// stride 2.
 struct DownsampleImpl : torch::nn::Module {
   explicit DownsampleImpl(int64_t channels);
 

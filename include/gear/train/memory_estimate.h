@@ -7,13 +7,13 @@
 
 namespace gear::train {
 
-/// Rough bytes a run needs on one process, told before anything is allocated. Parameters are counted
-/// exactly (networks built without storage); activations follow from the shapes the backward pass
-/// keeps and are right to about a third.
+/// Rough bytes a run needs on one process, told before anything is allocated. Parameters are
+/// counted exactly (networks built without storage); activations follow from the shapes the
+/// backward pass keeps and are right to about a third.
 struct MemoryEstimate {
-  double parameters = 0.0;     ///< weights, gradients, moments, averages; frozen networks too
-  double activations = 0.0;    ///< one micro-batch of the largest update
-  double read_out = 0.0;       ///< copies of the [tokens, K] matrix
+  double parameters = 0.0;   ///< weights, gradients, moments, averages; frozen networks too
+  double activations = 0.0;  ///< one micro-batch of the largest update
+  double read_out = 0.0;     ///< copies of the [tokens, K] matrix
   double total() const { return parameters + activations + read_out; }
 };
 

@@ -116,8 +116,8 @@ VqTokenizer::VqTokenizer(const TokenizerConfig& config)
     : encoder(register_module("encoder", VqEncoder(config))),
       decoder(register_module("decoder", VqDecoder(config))),
       quantize(register_module("quantize", make_quantizer(config.quantizer))),
-      quant_conv(register_module(
-          "quant_conv", nn::conv1x1(config.z_channels, config.quantizer.codebook_dim))),
+      quant_conv(register_module("quant_conv",
+                                 nn::conv1x1(config.z_channels, config.quantizer.codebook_dim))),
       post_quant_conv(register_module(
           "post_quant_conv", nn::conv1x1(config.quantizer.codebook_dim, config.z_channels))),
       config_(config) {}
@@ -133,9 +133,9 @@ Tensor VqTokenizer::encode(const Tensor& images) {
   expect_sizes(images, {-1, 3, -1, -1}, "tokenizer: images");
   const int64_t f = config_.downsampling();
   if (images.size(2) % f != 0 || images.size(3) % f != 0) {
-    fail("tokenizer: images have ", images.size(2), " x ", images.size(3),
-         " pixels, but with ", config_.ch_mult.size(), " levels both sides must be multiples of ",
-         f, "; choose another image size or another tokenizer.ch_mult");
+    fail("tokenizer: images have ", images.size(2), " x ", images.size(3), " pixels, but with ",
+         config_.ch_mult.size(), " levels both sides must be multiples of ", f,
+         "; choose another image size or another tokenizer.ch_mult");
   }
   return nn::to_full_precision(quant_conv(encoder(images)));
 }

@@ -88,8 +88,7 @@ Metrics ArLearner::update(const StepContext& context) {
   optimizer_.zero_grad();
   ema_.update();
   Metrics metrics;
-  metrics.add("lr/ar",
-              rate(context.step + 1));  // of the next update, as the published code logs it
+  metrics.add("lr/ar", rate(context.step + 1));  // of the next update, as published code logs it
   return metrics;
 }
 

@@ -151,8 +151,8 @@ Metrics TokenizerLearner::update(const StepContext& context) {
   const auto rate = [&](double base, int64_t updates_done) {
     return scheduled_lr(options, base, updates_done, config_.steps);
   };
-  Metrics
-      metrics;  // the logged rates are those of the next update, as the published code logs them
+  // The logged rates are those of the next update, as the published code logs them.
+  Metrics metrics;
   tokenizer_optimizer_.step(rate(options.tokenizer_lr, context.step));
   tokenizer_optimizer_.zero_grad();
   metrics.add("lr/vq", rate(options.tokenizer_lr, context.step + 1));

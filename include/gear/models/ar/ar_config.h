@@ -8,8 +8,8 @@
 
 namespace gear::models {
 
-/// What the rotary table holds for the condition prefix. `zero` (cos = sin = 0) is what all published
-/// weights were trained with; `identity` leaves the prefix unrotated (spec 08, quirk 1).
+/// What the rotary table holds for the condition prefix. `zero` (cos = sin = 0) is what all
+/// published weights were trained with; `identity` leaves the prefix unrotated (spec 08, quirk 1).
 enum class PrefixRope { kZero, kIdentity };
 
 /// Shape of the class-conditional LlamaGen transformer. The default is LlamaGen-B.
@@ -61,7 +61,8 @@ struct ArConfig {
     v("rope_base", rope_base, "Base of the rotary frequencies.", config::greater_than(0));
     v("norm_eps", norm_eps, "Epsilon of RMSNorm.", config::greater_than(0));
     v("init_std", init_std, "Standard deviation of the initial weights.", config::greater_than(0));
-    v("prefix_rope", prefix_rope, "Rotary rows of the condition prefix; zero fits published weights.");
+    v("prefix_rope", prefix_rope,
+      "Rotary rows of the condition prefix; zero fits published weights.");
     v("activation_checkpointing", activation_checkpointing,
       "Recompute each block in the backward pass: less memory, a third more time.");
   }

@@ -14,7 +14,8 @@
 #include "gear/models/ar/kv_cache.h"
 #include "gear/nn/rms_norm.h"
 
-// B batch, P condition prefix length (1), L tokens per image, n tokens given, K codes, D model width
+// B batch, P condition prefix length (1), L tokens per image, n tokens given, K codes, D model
+// width
 
 namespace gear::models {
 

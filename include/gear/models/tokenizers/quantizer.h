@@ -9,7 +9,8 @@
 #include "gear/config/config.h"
 #include "gear/core/tensor.h"
 
-// B batch, h w token grid, T = B * h * w tokens in (batch, row, column) order, K codes, D code width
+// B batch, h w token grid, T = B * h * w tokens in (batch, row, column) order, K codes, D code
+// width
 
 namespace gear::models {
 
@@ -51,9 +52,9 @@ struct QuantizerLosses {
 };
 
 struct Quantized {
-  Tensor z_q;              // [B, D, h, w], what the decoder sees; carries the straight-through graph
-  Tensor ids;              // [T] int64, the hard read-out
-  Tensor cost;             // [T, K] float32 on the graph: smaller is closer; ids = argmin over K
+  Tensor z_q;   // [B, D, h, w], what the decoder sees; carries the straight-through graph
+  Tensor ids;   // [T] int64, the hard read-out
+  Tensor cost;  // [T, K] float32 on the graph: smaller is closer; ids = argmin over K
   QuantizerLosses losses;  // undefined tensors in eval mode
 };
 
@@ -65,7 +66,8 @@ class Quantizer : public torch::nn::Module {
 
   /// z [B, D, h, w] any float type.
   virtual Quantized forward(const Tensor& z) = 0;
-  /// The hard read-out alone, ids [T] of z [B, D, h, w]: no graph, and no [T, K] matrix at any time.
+  /// The hard read-out alone, ids [T] of z [B, D, h, w]: no graph, and no [T, K] matrix at any
+  /// time.
   virtual Tensor nearest_ids(const Tensor& z) = 0;
   /// Code vectors for decoding: ids [T] -> [T, D].
   virtual Tensor lookup(const Tensor& ids) = 0;
