@@ -13,6 +13,7 @@
 #include "gear/core/log.h"
 #include "gear/core/progress.h"
 #include "gear/core/text.h"
+#include "gear/data/data_split.h"
 #include "gear/data/emoji.h"
 #include "gear/data/image_folder.h"
 #include "gear/io/image.h"
@@ -73,8 +74,8 @@ CheckResult decode_all(const data::ImageFolder& images, double max_megapixels) {
   return result;
 }
 
-/// Prints classes, counts and sizes; throws Error when a picture cannot be read.
-void check(const std::string& root, double max_megapixels) {
+/// Prints classes, counts and sizes of one ImageFolder; throws Error when a picture cannot be read.
+void check_folder(const std::string& root, double max_megapixels) {
   const data::ImageFolder images(root);
   const CheckResult result = decode_all(images, max_megapixels);
 
@@ -96,6 +97,13 @@ void check(const std::string& root, double max_megapixels) {
   fail(root, ": ", result.bad.size(), " of ", images.size(),
        " pictures cannot be read (named above); repair or remove them. Training skips them while "
        "their share is at most data.max_bad_share");
+}
+
+/// The same for a data set as data.path takes it: one folder, or train/ and val/ in one.
+void check(const std::string& root, double max_megapixels) {
+  const auto split = data::split_folder(root);
+  check_folder(split.train.string(), max_megapixels);
+  if (!split.held_out.empty()) check_folder(split.held_out.string(), max_megapixels);
 }
 
 void add_emoji(CLI::App& data) {

@@ -200,7 +200,8 @@ void add_report_command(CLI::App& app) {
   command->add_option("runs", options->runs, "Run folders")->required();
   command
       ->add_option("--metrics", options->metrics, "Names as in metrics.jsonl, separated by commas")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_option(
       "--out", options->out,
       "An .html page, or .svg for the curves alone; for one run: report.html in it");

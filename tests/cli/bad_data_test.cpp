@@ -173,6 +173,16 @@ TEST(DataCheck, CountsClassesAndSizes) {
                              "sides from 18 to 20 pixels\n");
 }
 
+TEST(DataCheck, LooksAtTrainAndAtVal) {
+  const TinySetup tiny;
+  write_pictures(tiny.root() / "set" / "train");
+  write_pictures(tiny.root() / "set" / "val", /*per_class=*/2);
+  const Outcome outcome = tiny.gear({"data", "check", (tiny.root() / "set").string()});
+  EXPECT_EQ(outcome.exit_code, exit_code::kSuccess);
+  EXPECT_THAT(outcome.out, HasSubstr("set/train: 12 pictures in 2 classes\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("set/val: 4 pictures in 2 classes\n"));
+}
+
 TEST(DataCheck, NamesEveryUnreadablePictureAndFails) {
   const TinySetup tiny;
   add_bad_pictures(tiny);

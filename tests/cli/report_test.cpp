@@ -49,7 +49,7 @@ TEST_F(Report, ShowsTheCurvesOfTwoRunsSideBySideAndTheirLastFiniteValues) {
 
 TEST_F(Report, WritesTheCurvesAloneAsSvg) {
   const Outcome outcome =
-      report({path("soft"), "--metrics", "ce_loss", "--out", path("curves.svg")});
+      report({"--metrics", "ce_loss", path("soft"), "--out", path("curves.svg")});
   ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
   const std::string picture = io::read_bytes(path("curves.svg"));
   EXPECT_THAT(picture, ::testing::StartsWith("<svg "));
