@@ -3,6 +3,7 @@
 
 #include "cli/commands.h"
 #include "cli/run_setup.h"
+#include "gear/data/data_split.h"
 #include "gear/data/loader.h"
 #include "gear/eval/reconstruction.h"
 
@@ -19,12 +20,18 @@ struct EvalCommand {
   bool live = false;
 };
 
+/// val/ of a folder that holds train/ and val/; any other folder as it is.
+std::string held_out_part(const std::string& folder) {
+  const auto split = data::split_folder(folder);
+  return split.held_out.empty() ? folder : split.held_out.string();
+}
+
 void eval_run(const EvalCommand& command) {
   use_threads(command.threads);
   const LoadedPair pair =
       load_pair(command.checkpoint, {.ema = !command.live, .device = command.device});
   data::DataConfig data = pair.config.data;
-  const std::string path = command.data.empty() ? data.val_path : command.data;
+  const std::string path = command.data.empty() ? data.val_path : held_out_part(command.data);
   if (path.empty()) {
     fail("--data: the run has no data.val_path; name a folder of held-out pictures");
   }

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "gear/core/error.h"
 #include "gear/core/log.h"
+#include "gear/core/text.h"
 
 namespace gear::cli {
 namespace {
@@ -37,6 +38,19 @@ bool is_out_of_memory(const c10::Error& error) {
          error.msg().find("DefaultCPUAllocator: can't allocate memory") != std::string::npos;
 }
 
+/// CLI11 says of an unknown command only that one is needed.
+void expect_known_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == argv[1]) return;
+    names.push_back(command->get_name());
+  }
+  const std::string near = nearest_name(argv[1], names);
+  fail(argv[1], ": there is no such command; ",
+       near.empty() ? "it is one of " + join(names) : "did you mean " + near + "?");
+}
+
 int run(int argc, char** argv) {
   CLI::App app{
       "gear trains an image tokenizer and an autoregressive transformer together, and "
@@ -55,6 +69,7 @@ int run(int argc, char** argv) {
   add_report_command(app);
   add_doctor_command(app);
   try {
+    expect_known_command(app, argc, argv);
     app.parse(argc, argv);
     return exit_status;
   } catch (const CLI::ParseError& error) {
@@ -77,7 +92,7 @@ int run(int argc, char** argv) {
 }  // namespace gear::cli
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ,
-              SIG_IGN);  // a file that grows too large then fails to be written, and is named
+  // A file that grows beyond its limit then fails to be written, and is named.
+  std::signal(SIGXFSZ, SIG_IGN);
   return gear::cli::run(argc, argv);
 }

@@ -66,15 +66,26 @@ void expect_writable_folder(const std::filesystem::path& folder) {
   }
 }
 
+std::string picture_name(int64_t index) {
+  char name[32];
+  std::snprintf(name, sizeof name, "%06lld.png", static_cast<long long>(index));
+  return name;
+}
+
+/// Numbered pictures of an earlier, larger draw must not be taken for pictures of this one.
+void remove_pictures_from(const std::filesystem::path& out, int64_t first) {
+  for (int64_t i = first; std::filesystem::remove(out / picture_name(i)); ++i) {
+  }
+}
+
 void write_pictures(const std::filesystem::path& out, const Tensor& pictures,
                     const std::vector<int64_t>& labels, const io::PngText& text, int64_t columns) {
   for (int64_t i = 0; i < pictures.size(0); ++i) {
-    char name[32];
-    std::snprintf(name, sizeof name, "%06lld.png", static_cast<long long>(i));
     io::PngText own = text;
     own["class"] = std::to_string(labels[static_cast<size_t>(i)]);
-    io::write_png(out / name, pictures[i], own);
+    io::write_png(out / picture_name(i), pictures[i], own);
   }
+  remove_pictures_from(out, pictures.size(0));
   io::write_png(out / "grid.png", sample::image_grid(pictures, columns), text);
   io::write_samples_npz(out / "samples.npz", pictures);
 }
@@ -114,6 +125,16 @@ void sample_run(SampleCommand command) {
   std::printf("%s\n", (std::filesystem::path(command.out) / "grid.png").c_str());
 }
 
+/// CLI11 would take an empty text for the number 0.
+CLI::Validator class_number() {
+  return {[](std::string& text) {
+            const bool number =
+                !text.empty() && text.find_first_not_of("-0123456789") == std::string::npos;
+            return number ? std::string() : "expected numbers such as 2,6, got \"" + text + "\"";
+          },
+          "INT,..."};
+}
+
 }  // namespace
 
 void add_sample_command(CLI::App& app) {
@@ -124,7 +145,8 @@ void add_sample_command(CLI::App& app) {
   command
       ->add_option("--classes", options->classes, "Class numbers, as in 1,5,9; all when left out")
       ->delimiter(',')
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->check(class_number());
   command->add_option("--per-class", options->per_class, "Pictures of each class")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
@@ -136,7 +158,7 @@ void add_sample_command(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--temperature", options->options.temperature, "Softmax temperature")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.0, 1000.0));
   command->add_option("--top-k", options->options.top_k, "Keep the k likeliest codes; 0: all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);

@@ -153,7 +153,8 @@ int train_run(const TrainOptions& options) {
   describe(run);
   auto built = train::make_recipe(
       config, folder.start() ? train::WeightSource::kCheckpoint : train::WeightSource::kInit);
-  for (const std::string& notice : built.notices) log::warn(notice);
+  for (const std::string& notice : built.notices) log::info(notice);
+  for (const std::string& warning : built.warnings) log::warn(warning);
 
   const data::LoaderShare share{
       .micro_batch_size = config.data.batch_size / config.optimizer.accumulation,

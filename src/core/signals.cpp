@@ -1,7 +1,10 @@
 #include "gear/core/signals.h"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <initializer_list>
+#include <string_view>
 
 namespace gear {
 namespace {
@@ -14,7 +17,12 @@ void remember(int signal) {
     std::raise(SIGINT);
     return;
   }
-  if (received == 0) received = signal;
+  if (received != 0) return;
+  received = signal;
+  // Nothing but write() is allowed here; the log waits for the end of the step.
+  constexpr std::string_view kText =
+      "\nstopping: this step is finished and saved first (Ctrl-C once more: at once, unsaved)\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kText.data(), kText.size());
 }
 
 }  // namespace

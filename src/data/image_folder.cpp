@@ -82,6 +82,7 @@ void ImageFolder::find_classes() {
   std::error_code error;
   fs::directory_iterator entry(root_, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (entry->path().filename().string().starts_with(".")) continue;  // other programs' folders
     if (is_class_folder(*entry)) {
       classes_.push_back(entry->path().filename().string());
     } else if (is_picture(entry->path())) {

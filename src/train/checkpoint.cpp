@@ -144,7 +144,8 @@ fs::path Checkpoint::group_path(const std::string& group) const {
 
 std::optional<Checkpoint> find_checkpoint(const fs::path& path, const Warn& warn) {
   std::error_code ignored;
-  if (fs::exists(path / kManifestName, ignored)) {
+  // Other programs write a manifest.json too, so that name alone says nothing.
+  if (fs::exists(path / kManifestName, ignored) && fs::exists(path / kConfigName, ignored)) {
     const Checkpoint checkpoint(path);
     checkpoint.verify();
     return checkpoint;

@@ -17,6 +17,19 @@ io::LoadOptions sections_of(const std::string& group) {
   return io::LoadOptions{.sections = {group}};
 }
 
+/// Copies the tensors; where they do not fit, says where the configuration that fits stands.
+void assign(torch::nn::Module& module, const io::TensorMap& tensors,
+            const std::filesystem::path& path, const std::filesystem::path& config) {
+  try {
+    io::assign_weights(module, tensors, path.string());
+  } catch (const Error& error) {
+    fail(error.what(),
+         "; it was trained with another configuration: compare data.num_classes, "
+         "tokenizer and ar with ",
+         config.string());
+  }
+}
+
 }  // namespace
 
 const std::optional<Checkpoint>& InitialWeights::checkpoint_at(
@@ -35,7 +48,7 @@ std::string InitialWeights::load(torch::nn::Module& module, const std::filesyste
     for (const std::string& group : candidates) {
       if (!checkpoint->contains(group)) continue;
       const auto path = checkpoint->group_path(group);
-      io::assign_weights(module, io::load_tensors(path), path.string());
+      assign(module, io::load_tensors(path), path, checkpoint->config_path());
       return path.string();
     }
     if (!required) return "";

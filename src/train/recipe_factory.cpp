@@ -34,7 +34,7 @@ class Builder {
       const auto& loss = config_.loss;
       networks.lpips = models::make_lpips(loss.lpips_vgg_weights, loss.lpips_linear_weights);
       networks.lpips->to(device_);
-      notice(
+      warning(
           models::missing_lpips_weights_notice(loss.lpips_vgg_weights, loss.lpips_linear_weights));
     }
     if (config_.loss.gan > 0.0) {
@@ -60,7 +60,7 @@ class Builder {
     seed_generator(config_, "init.teacher");
     auto teacher = models::make_teacher(config_.teacher, config_.grid());
     teacher->to(device_);
-    notice(models::missing_weights_notice(config_.teacher));
+    warning(models::missing_weights_notice(config_.teacher));
     return {teacher};
   }
 
@@ -92,6 +92,7 @@ class Builder {
     if (!source.empty()) initial_.load(average, source, {"tokenizer_ema"}, /*required=*/false);
   }
 
+  std::vector<std::string> take_warnings() { return std::move(warnings_); }
   std::vector<std::string> take_notices() { return std::move(notices_); }
 
  private:
@@ -112,15 +113,16 @@ class Builder {
                          : "initial " + what + ": " + taken);
   }
 
-  void notice(const std::string& text) {
-    if (!text.empty()) notices_.push_back(text);
+  void notice(const std::string& text) { notices_.push_back(text); }
+  void warning(const std::string& text) {
+    if (!text.empty()) warnings_.push_back(text);
   }
 
   const RunConfig& config_;
   const WeightSource weights_;
   const c10::Device device_;
   InitialWeights initial_;
-  std::vector<std::string> notices_;
+  std::vector<std::string> warnings_, notices_;
 };
 
 }  // namespace
@@ -158,6 +160,7 @@ BuiltRecipe make_recipe(const RunConfig& config, WeightSource weights) {
       break;
     }
   }
+  built.warnings = builder.take_warnings();
   built.notices = builder.take_notices();
   return built;
 }

@@ -22,7 +22,7 @@ void check_data_and_steps(const RunConfig& config, const config::Where& at) {
   }
   if (optimizer.schedule == Schedule::kCosine && optimizer.warmup_steps >= config.steps) {
     fail(at("optimizer.warmup_steps"), "must be below steps (", config.steps, "), got ",
-         optimizer.warmup_steps);
+         optimizer.warmup_steps, "; lower it or raise steps");
   }
 }
 

@@ -94,6 +94,44 @@ TEST(EndToEnd, PrintedConfigurationLoadsBackToTheSame) {
   EXPECT_FALSE(fs::exists(tiny.run()));
 }
 
+TEST(EndToEnd, ASmallerDrawLeavesNoPictureOfALargerOne) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);
+  const fs::path out = tiny.root() / "out";
+  for (const std::string count : {"3", "1"}) {
+    const Outcome outcome = tiny.gear({"sample", tiny.run().string(), "--classes", "0",
+                                       "--per-class", count, "--out", out.string()});
+    ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
+  }
+  EXPECT_EQ(names_in(out), (std::set<std::string>{"000000.png", "grid.png", "samples.npz"}));
+}
+
+TEST(EndToEnd, NoClassIsNotClassZero) {
+  const TinySetup tiny;
+  const Outcome outcome = tiny.gear({"sample", tiny.run().string(), "--classes", ""});
+  EXPECT_EQ(outcome.exit_code, exit_code::kUserError);
+  EXPECT_THAT(outcome.out + outcome.err, HasSubstr("expected numbers such as 2,6, got \"\""));
+}
+
+TEST(EndToEnd, AnUnknownCommandIsNamedWithTheNearestOne) {
+  const TinySetup tiny;
+  expect_user_error(tiny.gear({"smaple"}),
+                    "smaple: there is no such command; did you mean sample?");
+}
+
+TEST(EndToEnd, InitialWeightsOfAnotherShapeNameTheConfigurationThatFits) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);
+  const Outcome outcome = tiny.train({"run_dir=" + (tiny.root() / "other").string(),
+                                      "init.from=" + tiny.run().string(), "ar.dim=64"});
+  const fs::path checkpoint = tiny.run() / "checkpoints" / "step-00000001";
+  EXPECT_EQ(outcome.exit_code, exit_code::kUserError);
+  EXPECT_THAT(outcome.last_error_line(),
+              ::testing::EndsWith("; it was trained with another configuration: compare "
+                                  "data.num_classes, tokenizer and ar with " +
+                                  (checkpoint / "config.yaml").string()));
+}
+
 TEST(EndToEnd, ClassOutsideTheModelIsRefused) {
   const TinySetup tiny;
   ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);

@@ -40,6 +40,12 @@ TEST(ImageFolder, ClassesAndFilesAreSortedByteByByte) {
   EXPECT_THAT(labels, ElementsAre(0, 1, 2, 2, 2));
 }
 
+TEST(ImageFolder, HiddenFoldersAreNoClasses) {
+  const TemporaryFolder folder;
+  for (const char* file : {".thumbnails/a.png", "cats/1.png", "dogs/1.png"}) touch(folder / file);
+  EXPECT_THAT(ImageFolder(folder.path()).classes(), ElementsAre("cats", "dogs"));
+}
+
 TEST(ImageFolder, LinkedClassFoldersCount) {
   const TemporaryFolder folder;
   touch(folder / "elsewhere/a.png");

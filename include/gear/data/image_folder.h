@@ -9,9 +9,9 @@ namespace gear::data {
 
 /// The pictures under `root`/<class>/..., found once at construction.
 ///
-/// A class is a sub-folder; its label is its place among them, sorted byte by byte. The pictures of
-/// a class are all files below it with a known extension (upper or lower case), sorted by path; so
-/// sample numbers follow from the names alone.
+/// A class is a sub-folder whose name does not begin with a dot; its label is its place among them,
+/// sorted byte by byte. The pictures of a class are all files below it with a known extension
+/// (upper or lower case), sorted by path; so sample numbers follow from the names alone.
 class ImageFolder {
  public:
   /// Throws Error with a sentence about how `root` should look when it holds nothing to train on.

@@ -13,7 +13,8 @@ namespace gear::train {
 /// networks have random weights, which weights were taken from where.
 struct BuiltRecipe {
   std::unique_ptr<Recipe> recipe;
-  std::vector<std::string> notices;
+  std::vector<std::string> warnings;  ///< weights that are random where published ones exist
+  std::vector<std::string> notices;   ///< where the initial weights came from
 };
 
 /// Whether trained networks start from the files of `init`, or are about to be filled from a
