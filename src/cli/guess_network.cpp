@@ -67,14 +67,31 @@ std::string optimizer(const TensorList& list) {
   return moments == 0 ? "" : "Adam moments of " + format_count(moments) + " parameters";
 }
 
-std::string tokenizer(const TensorList& list) {
+std::string downsampling(int64_t halvings) {
+  return ", downsampling " + std::to_string(int64_t{1} << std::clamp<int64_t>(halvings, 0, 62));
+}
+
+/// With a table of codes: vector quantisation, SimVQ or IBQ.
+std::string codebook_tokenizer(const TensorList& list) {
   Names names(list);
   if (!names.choose("quantize.embedding.weight") || !names.has("encoder.conv_in.weight")) return "";
-  const int64_t levels = std::max<int64_t>(1, names.count("encoder.conv_blocks."));
-  return "VQ tokenizer: " + names.size("quantize.embedding.weight", 0) + " codes of width " +
+  const bool ibq = names.has("encoder.down.0.block.0.conv1.weight");
+  const bool simvq = names.has("quantize.embedding_proj.weight");
+  const std::string family = ibq ? "IBQ" : simvq ? "SimVQ" : "VQ";
+  return family + " tokenizer: " + names.size("quantize.embedding.weight", 0) + " codes of width " +
          names.size("quantize.embedding.weight", 1) + ", base width " +
-         names.size("encoder.conv_in.weight", 0) + ", downsampling " +
-         std::to_string(int64_t{1} << std::min<int64_t>(levels - 1, 62));
+         names.size("encoder.conv_in.weight", 0) +
+         downsampling(names.count(ibq ? "encoder.down." : "encoder.conv_blocks.") - 1);
+}
+
+std::string lookup_free_tokenizer(const TensorList& list) {
+  Names names(list);
+  if (!names.choose("decoder.adaptive.0.gamma.weight")) return "";
+  int64_t halvings = 0;
+  while (names.has("encoder.down." + std::to_string(halvings) + ".downsample.weight")) ++halvings;
+  return "LFQ tokenizer: " + names.size("encoder.conv_out.weight", 0) +
+         " bits a token, base width " + names.size("encoder.conv_in.weight", 0) +
+         downsampling(halvings);
 }
 
 std::string transformer(const TensorList& list) {
@@ -135,8 +152,9 @@ std::string discriminator(const TensorList& list) {
 
 std::string guess_network(const TensorList& list) {
   using Guess = std::string (*)(const TensorList&);
-  constexpr std::array<Guess, 8> kGuesses = {optimizer,  tokenizer, transformer, teacher,
-                                             perceptual, vgg,       projector,   discriminator};
+  constexpr std::array<Guess, 9> kGuesses = {
+      optimizer, codebook_tokenizer, lookup_free_tokenizer, transformer, teacher, perceptual,
+      vgg,       projector,          discriminator};
   for (const Guess guess : kGuesses) {
     const std::string text = guess(list);
     if (!text.empty()) return text;

@@ -8,25 +8,31 @@
 
 namespace gear::nn {
 
-torch::nn::Conv2d conv3x3(int64_t in, int64_t out) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1));
+torch::nn::Conv2d conv3x3(int64_t in, int64_t out, bool bias) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1).bias(bias));
 }
 
-torch::nn::Conv2d conv1x1(int64_t in, int64_t out) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1));
+torch::nn::Conv2d conv1x1(int64_t in, int64_t out, bool bias) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1).bias(bias));
 }
 
 torch::nn::GroupNorm group_norm(int64_t channels) {
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(32, channels).eps(1e-6));
 }
 
-ResBlockImpl::ResBlockImpl(int64_t in, int64_t out, double dropout)
-    : dropout(dropout),
-      norm1(register_module("norm1", group_norm(in))),
-      conv1(register_module("conv1", conv3x3(in, out))),
-      norm2(register_module("norm2", group_norm(out))),
-      conv2(register_module("conv2", conv3x3(out, out))) {
-  if (in != out) nin_shortcut = register_module("nin_shortcut", conv1x1(in, out));
+ResBlockImpl::ResBlockImpl(const ResBlockOptions& options)
+    : dropout(options.dropout),
+      norm1(group_norm(options.in)),
+      conv1(conv3x3(options.in, options.out, options.bias)),
+      norm2(group_norm(options.out)),
+      conv2(conv3x3(options.out, options.out, options.bias)) {
+  register_module("norm1", norm1);
+  if (options.norms_first) register_module("norm2", norm2);
+  register_module("conv1", conv1);
+  if (!options.norms_first) register_module("norm2", norm2);
+  register_module("conv2", conv2);
+  if (options.in == options.out) return;
+  nin_shortcut = register_module("nin_shortcut", conv1x1(options.in, options.out, options.bias));
 }
 
 Tensor ResBlockImpl::forward(const Tensor& x) {

@@ -64,7 +64,8 @@ double tokenizer_values(const RunConfig& config) {
   constexpr double kMapsPerBlock = 6.0;
   double values = 0.0;
   for (size_t level = 0; level < config.tokenizer.ch_mult.size(); ++level) {
-    const double side = side_after(config, level);
+    // Levels behind the last halving keep the size of the token grid.
+    const double side = std::max(side_after(config, level), static_cast<double>(config.grid()));
     const double width = static_cast<double>(config.tokenizer.ch * config.tokenizer.ch_mult[level]);
     const double blocks = 2.0 * static_cast<double>(config.tokenizer.num_res_blocks) + 1.0;
     values += kMapsPerBlock * blocks * width * side * side;
@@ -132,9 +133,10 @@ double ar_update_bytes(const RunConfig& config, double activation_bytes) {
 /// Bytes of the copies of the [tokens, K] matrix, per image: cost, entropy terms, soft read-out.
 double read_out_bytes(const RunConfig& config) {
   const double copies = config.recipe == RecipeKind::kGear ? 8.0 : 5.0;
+  const auto& quantizer = config.tokenizer.quantizer;
   return copies * kFloat *
-         static_cast<double>(config.grid() * config.grid() *
-                             config.tokenizer.quantizer.codebook_size);
+         static_cast<double>(config.grid() * config.grid() * quantizer.groups *
+                             quantizer.num_ids());
 }
 
 }  // namespace

@@ -50,6 +50,11 @@ void check_critics(const RunConfig& config, const config::Where& at) {
 /// Rules of the recipes that train a transformer.
 void check_transformer(const RunConfig& config, const config::Where& at) {
   const auto& init = config.init;
+  if (config.tokenizer.quantizer.kind == models::QuantizerKind::kGlfq) {
+    fail(at("tokenizer.quantizer.kind"),
+         "glfq gives every token an id for each of its groups, and no transformer here models "
+         "that; use recipe: tokenizer, or kind: lfq");
+  }
   if (config.loss.repa && config.loss.tap > config.ar.depth) {
     fail(at("loss.tap"), "must be a block of the transformer (1 to ar.depth = ", config.ar.depth,
          "), got ", config.loss.tap);
@@ -78,7 +83,7 @@ void RunConfig::check(const config::Where& at) const {
 
 models::ArConfig RunConfig::resolved_ar() const {
   models::ArConfig resolved = ar;
-  resolved.vocab_size = tokenizer.quantizer.codebook_size;
+  resolved.vocab_size = tokenizer.quantizer.num_ids();
   resolved.num_tokens = grid() * grid();
   resolved.num_classes = data.num_classes;
   return resolved;

@@ -46,7 +46,8 @@ TEST(BadConfig, UnknownKeyOfAnOverrideNamesTheNearestKey) {
 TEST(BadConfig, UnknownKeyWithoutASimilarOneListsTheKnownOnes) {
   expect_refused({"tokenizer.quantizer.beam=2"},
                  "--set tokenizer.quantizer.beam: unknown key; known here: kind, codebook_size, "
-                 "codebook_dim, l2_norm, commit_weight, entropy_ratio, entropy_temperature");
+                 "codebook_dim, groups, levels, l2_norm, cosine, commit_weight, entropy_ratio, "
+                 "entropy_temperature");
 }
 
 TEST(BadConfig, ValueOfAnotherTypeSaysWhatWasExpected) {

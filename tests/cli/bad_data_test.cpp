@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/tiny_setup.h"
+#include "project_folders.h"
 
 namespace gear::cli::testing {
 namespace {

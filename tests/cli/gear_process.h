@@ -44,7 +44,9 @@ class GearProcess {
   GearProcess(const fs::path& scratch, const std::vector<std::string>& arguments,
               const Limits& limits = {})
       : out_(scratch / ".stdout"), err_(scratch / ".stderr") {
-    const std::string program = GEAR_BINARY_DIR "/gear";
+    // Two folders up from the test program, at the top of the build folder.
+    const fs::path test_folder = fs::read_symlink("/proc/self/exe").parent_path();
+    const std::string program = (test_folder.parent_path() / "gear").string();
     std::vector<char*> argv = {const_cast<char*>(program.c_str())};
     for (const std::string& argument : arguments)
       argv.push_back(const_cast<char*>(argument.c_str()));

@@ -79,6 +79,25 @@ TEST(Inspect, LargeWeightFileTellsHowToListItsTensors) {
   EXPECT_THAT(tiny.gear({"inspect", path, "--tensors"}).out, HasSubstr("t500 "));
 }
 
+TEST(Inspect, NamesTheFamilyOfATokenizer) {
+  const TinySetup tiny;
+  const std::string ibq = (tiny.root() / "ibq.safetensors").string();
+  io::write_safetensors(ibq, {{"encoder.conv_in.weight", at::zeros({32, 3, 3, 3})},
+                              {"encoder.down.0.block.0.conv1.weight", at::zeros({32, 32, 3, 3})},
+                              {"encoder.down.1.block.0.conv1.weight", at::zeros({32, 32, 3, 3})},
+                              {"quantize.embedding.weight", at::zeros({16, 8})}});
+  EXPECT_THAT(tiny.gear({"inspect", ibq}).out,
+              HasSubstr("IBQ tokenizer: 16 codes of width 8, base width 32, downsampling 2"));
+  const std::string lfq = (tiny.root() / "lfq.safetensors").string();
+  io::write_safetensors(lfq, {{"encoder.conv_in.weight", at::zeros({32, 3, 3, 3})},
+                              {"encoder.down.0.downsample.weight", at::zeros({32, 32, 3, 3})},
+                              {"encoder.down.1.downsample.weight", at::zeros({32, 32, 3, 3})},
+                              {"encoder.conv_out.weight", at::zeros({6, 32, 1, 1})},
+                              {"decoder.adaptive.0.gamma.weight", at::zeros({32, 6})}});
+  EXPECT_THAT(tiny.gear({"inspect", lfq}).out,
+              HasSubstr("LFQ tokenizer: 6 bits a token, base width 32, downsampling 4"));
+}
+
 TEST(Inspect, FilesThatAreNoWeightsAreCalledWhatTheyAre) {
   const TinySetup tiny;
   const std::string missing = (tiny.root() / "none.pt").string();

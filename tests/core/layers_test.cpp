@@ -7,6 +7,8 @@
 #include <set>
 #include <string>
 
+#include "project_folders.h"
+
 namespace gear {
 namespace {
 

@@ -123,11 +123,10 @@ void check_hard_path(const Case& golden, Report& report, Networks& networks) {
 
 Outcome check_dual_readout(const Case& golden, Report& report) {
   const auto& config = golden.config();
-  if (config.at("family") != "vq") {
-    return {.handled = false, .not_built = "family " + config.at("family").get<std::string>()};
-  }
+  const auto family = config.at("family").get<std::string>();
+  if (!is_tokenizer_family(family)) return {.handled = false, .not_built = "family " + family};
   Networks networks;
-  networks.tokenizer = models::make_tokenizer(vq_config_from(config.at("model")));
+  networks.tokenizer = models::make_tokenizer(tokenizer_config_from(family, config.at("model")));
   networks.ar = models::ArModel(ar_config_from(config.at("ModelArgs")));
   networks.projector =
       models::Projector(networks.ar->config().dim, config.at("projector_dim").get<int64_t>(),

@@ -13,9 +13,9 @@ struct Family {
 };
 
 constexpr std::array kFamilies = {
-    Family{"VQ-", check_full_vq},
-    Family{"LlamaGen-", check_full_llamagen},
-    Family{"dinov2_", check_full_dinov2},
+    Family{"VQ-", check_full_tokenizer},      Family{"LFQ-", check_full_tokenizer},
+    Family{"GLFQ-", check_full_tokenizer},    Family{"IBQ-", check_full_tokenizer},
+    Family{"LlamaGen-", check_full_llamagen}, Family{"dinov2_", check_full_dinov2},
     Family{"PatchGAN", check_full_patchgan},
 };
 

@@ -30,7 +30,7 @@ train::RunConfig run_config_from(const nlohmann::json& config) {
   run.precision = train::Precision::kFp32;
   run.steps = config.at("steps");
   run.data.image_size = config.at("image_size");
-  run.tokenizer = vq_config_from(config.at("model"));
+  run.tokenizer = tokenizer_config_from(config.at("family"), config.at("model"));
   run.ar = ar_config_from(config.at("ModelArgs"));
   run.data.num_classes = run.ar.num_classes;
   run.loss.tap = config.at("encoder_depth");
@@ -112,9 +112,8 @@ void report_final_state(Report& report, const Tensors& initial, const Tensors& f
 
 Outcome check_gear_step(const Case& golden, Report& report) {
   const auto& config = golden.config();
-  if (config.at("family") != "vq") {
-    return {.handled = false, .not_built = "family " + config.at("family").get<std::string>()};
-  }
+  const auto family = config.at("family").get<std::string>();
+  if (!is_tokenizer_family(family)) return {.handled = false, .not_built = "family " + family};
   const train::RunConfig run = run_config_from(config);
   const auto feature_dims = config.at("z_dims").get<std::vector<int64_t>>();
   std::array<int64_t, 5> lpips_channels = {64, 128, 256, 512, 512};

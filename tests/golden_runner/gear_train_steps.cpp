@@ -10,6 +10,7 @@
 
 #include "gear/train/recipes/micro_batches.h"
 #include "golden_runner/golden_case.h"
+#include "golden_runner/model_configs.h"
 #include "golden_runner/run_support.h"
 #include "golden_runner/train_run.h"
 
@@ -185,7 +186,7 @@ void report_first_forward(const Case& golden, Report& report, const TrainRun& ru
 
 Outcome check_gear_train_steps(const Case& golden, Report& report) {
   const std::string family = golden.config().at("tokenizer").at("family");
-  if (family != "vq") return {.handled = false, .not_built = "family " + family};
+  if (!is_tokenizer_family(family)) return {.handled = false, .not_built = "family " + family};
   const TrainRun run = make_train_run(golden);
   Comparison comparison(golden, report, run);
   const std::string images = golden.inputs().contains("codes") ? "codes" : "images";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ATen/ops/zeros.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -75,7 +76,7 @@ struct Outcome {
   bool handled = true;
   std::string not_built;  ///< what is missing, when !handled
 };
-Outcome check_tok_vq(const Case&, Report&);
+Outcome check_tokenizer(const Case&, Report&);
 Outcome check_quantizer(const Case&, Report&);
 Outcome check_dual_readout(const Case&, Report&);
 Outcome check_ar_c2i(const Case&, Report&);
@@ -104,5 +105,8 @@ at::Tensor formula_tensor(const std::string& name, at::IntArrayRef shape, double
                           double offset, uint64_t seed);
 void fill_by_formula(torch::nn::Module& module, const nlohmann::json& weights_formula,
                      uint64_t seed);
+
+/// A loss that the family does not have counts as 0.
+inline at::Tensor or_zero(const at::Tensor& loss) { return loss.defined() ? loss : at::zeros({}); }
 
 }  // namespace gear::golden

@@ -20,7 +20,10 @@ using Checker = std::function<Outcome(const Case&, Report&)>;
 
 const std::map<std::string, Checker>& checkers() {
   static const std::map<std::string, Checker> table = {
-      {"tok_vq", check_tok_vq},
+      {"tok_vq", check_tokenizer},
+      {"tok_lfq", check_tokenizer},
+      {"tok_glfq", check_tokenizer},
+      {"tok_ibq", check_tokenizer},
       {"quantizer", check_quantizer},
       {"dual_readout", check_dual_readout},
       {"ar_c2i", check_ar_c2i},

@@ -12,8 +12,8 @@ namespace gear::golden {
 namespace {
 
 constexpr std::array<ManifestBuilder, 5> kBuilders = {
-    build_manifest_vq,     build_manifest_llamagen, build_manifest_projector,
-    build_manifest_dinov2, build_manifest_critics,
+    build_manifest_tokenizer, build_manifest_llamagen, build_manifest_projector,
+    build_manifest_dinov2,    build_manifest_critics,
 };
 
 struct Entry {

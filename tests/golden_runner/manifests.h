@@ -15,8 +15,8 @@ namespace gear::golden {
 using ManifestBuilder = std::shared_ptr<torch::nn::Module> (*)(const std::string& model,
                                                                const nlohmann::json& config);
 
-std::shared_ptr<torch::nn::Module> build_manifest_vq(const std::string& model,
-                                                     const nlohmann::json& config);
+std::shared_ptr<torch::nn::Module> build_manifest_tokenizer(const std::string& model,
+                                                            const nlohmann::json& config);
 std::shared_ptr<torch::nn::Module> build_manifest_llamagen(const std::string& model,
                                                            const nlohmann::json& config);
 std::shared_ptr<torch::nn::Module> build_manifest_projector(const std::string& model,

@@ -1,27 +1,15 @@
 #include "gear/models/tokenizers/quantizer.h"
 
 #include "golden_runner/golden_case.h"
+#include "golden_runner/model_configs.h"
 
 namespace gear::golden {
-namespace {
-
-models::QuantizerConfig vq_quantizer_config(const nlohmann::json& args) {
-  models::QuantizerConfig config;
-  config.codebook_size = args.at("n_e");
-  config.codebook_dim = args.at("e_dim");
-  config.l2_norm = args.value("l2_norm", true);
-  config.commit_weight = args.value("beta", 0.25);
-  config.entropy_ratio = args.value("entropy_loss_ratio", 0.0);
-  return config;
-}
-
-}  // namespace
-
 Outcome check_quantizer(const Case& golden, Report& report) {
   const auto family = golden.config().at("family").get<std::string>();
-  if (family != "vq") return {.handled = false, .not_built = "quantizer " + family};
+  if (!is_tokenizer_family(family)) return {.handled = false, .not_built = "quantizer " + family};
 
-  const auto quantizer = models::make_quantizer(vq_quantizer_config(golden.config().at("args")));
+  const auto quantizer =
+      models::make_quantizer(quantizer_config_from(family, golden.config().at("args")));
   load_weights(*quantizer, golden.weights());
   const auto z = golden.input("z").clone().requires_grad_(true);  // [B, D, h, w]
   const auto quantized = quantizer->forward(z);
@@ -29,8 +17,8 @@ Outcome check_quantizer(const Case& golden, Report& report) {
   report.output("z_q", quantized.z_q);
   report.output("indices", quantized.ids);
   report.output("d", quantized.cost);
-  report.output("vq_loss", losses.codebook);
-  report.output("commit_loss", losses.commit);
+  report.output("vq_loss", or_zero(losses.codebook));
+  report.output("commit_loss", or_zero(losses.commit));
   report.output("entropy_loss", losses.entropy);
   report.output("sample_entropy", losses.sample_entropy);
   report.output("avg_entropy", losses.average_entropy);
@@ -40,8 +28,7 @@ Outcome check_quantizer(const Case& golden, Report& report) {
 
   const auto soft = models::soft_assignment(quantized.cost, golden.config().at("temperature"));
   report.output("soft", soft);
-  const auto scalar = losses.codebook + losses.commit + losses.entropy +
-                      (soft * golden.input("soft_weight")).mean() +
+  const auto scalar = losses.total() + (soft * golden.input("soft_weight")).mean() +
                       (quantized.z_q * golden.input("zq_weight")).mean();
   report.output("scalar", scalar);
   scalar.backward();

@@ -3,13 +3,36 @@
 #include "gear/models/teachers/dinov2.h"
 #include "gear/train/recipes/ar_recipe.h"
 #include "golden_runner/given_codes.h"
+#include "golden_runner/model_configs.h"
 #include "golden_runner/run_support.h"
 
 namespace gear::golden {
 namespace {
 
+/// `config.tokenizer` of these cases is `config.model` of the others with shorter names, and some
+/// of it stands among the options of the training.
+models::TokenizerConfig tokenizer_config(const nlohmann::json& tokenizer,
+                                         const nlohmann::json& options) {
+  static const std::map<std::string, std::string> long_names = {
+      {"K", "codebook_size"},
+      {"embed", "codebook_embed_dim"},
+      {"z", "z_channels"},
+      {"l2_norm", "codebook_l2_norm"},
+  };
+  nlohmann::json model;
+  for (const auto& [name, value] : tokenizer.items()) {
+    const auto long_name = long_names.find(name);
+    model[long_name == long_names.end() ? name : long_name->second] = value;
+  }
+  model["entropy_loss_ratio"] = options.at("entropy_loss_ratio");
+  const auto& beta = options.at("commit_loss_beta");
+  if (!beta.is_null()) model["commit_loss_beta"] = beta;
+  auto config = tokenizer_config_from(tokenizer.at("family"), model);
+  config.quantizer.entropy_temperature = options.value("entropy_temperature", 0.01);
+  return config;
+}
+
 train::RunConfig run_config_from(const nlohmann::json& config) {
-  const auto& tokenizer = config.at("tokenizer");
   const auto& ar = config.at("ar");
   const auto& options = config.at("train");
   train::RunConfig run;
@@ -19,19 +42,7 @@ train::RunConfig run_config_from(const nlohmann::json& config) {
   run.data.image_size = config.at("image_size");
   run.data.num_classes = config.at("num_classes");
 
-  run.tokenizer.ch = tokenizer.at("ch");
-  run.tokenizer.ch_mult = tokenizer.at("ch_mult").get<std::vector<int64_t>>();
-  run.tokenizer.num_res_blocks = tokenizer.at("num_res_blocks");
-  run.tokenizer.z_channels = tokenizer.at("z");
-  auto& quantizer = run.tokenizer.quantizer;
-  quantizer.codebook_size = tokenizer.at("K");
-  quantizer.codebook_dim = tokenizer.at("embed");
-  quantizer.l2_norm = tokenizer.value("l2_norm", true);
-  quantizer.entropy_ratio = options.at("entropy_loss_ratio");
-  quantizer.entropy_temperature = options.value("entropy_temperature", 0.01);
-  if (!options.at("commit_loss_beta").is_null()) {
-    quantizer.commit_weight = options.at("commit_loss_beta");
-  }
+  run.tokenizer = tokenizer_config(config.at("tokenizer"), options);
 
   run.ar.dim = ar.at("dim");
   run.ar.depth = ar.at("layers");

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "gear/io/image.h"
+#include "project_folders.h"
 
 namespace gear::io {
 namespace {

@@ -11,9 +11,9 @@
 #include <torch/utils.h>
 
 #include <cmath>
-#include <functional>
 
 #include "gear/nn/autocast.h"
+#include "numeric_gradient.h"
 
 // T tokens, K codes, D code width
 
@@ -37,28 +37,6 @@ std::shared_ptr<Quantizer> double_quantizer(const QuantizerConfig& config) {
 Tensor double_latent() {
   torch::manual_seed(4);
   return at::randn({2, 4, 3, 2}, at::kDouble);
-}
-
-/// Largest difference between the gradient of `f` at x and central differences.
-double gradient_error(const std::function<Tensor()>& f, Tensor x) {
-  x.mutable_grad() = Tensor();
-  f().backward();
-  const Tensor analytic = x.grad().clone().flatten();
-  const at::NoGradGuard no_grad;
-  const Tensor flat = x.view(-1);
-  constexpr double kStep = 1e-6;
-  double worst = 0.0;
-  for (int64_t i = 0; i < flat.numel(); ++i) {
-    const double at_x = flat[i].item<double>();
-    flat[i] = at_x + kStep;
-    const double above = f().item<double>();
-    flat[i] = at_x - kStep;
-    const double below = f().item<double>();
-    flat[i] = at_x;
-    const double numeric = (above - below) / (2 * kStep);
-    worst = std::max(worst, std::abs(numeric - analytic[i].item<double>()));
-  }
-  return worst;
 }
 
 class VqQuantizerGradient : public testing::TestWithParam<bool> {};

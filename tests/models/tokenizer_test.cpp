@@ -7,9 +7,7 @@
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include <functional>
-
-#include "gear/models/tokenizers/vq_tokenizer.h"
+#include "error_message.h"
 #include "gear/nn/autocast.h"
 #include "gear/nn/meta_scope.h"
 
@@ -32,39 +30,6 @@ TokenizerConfig small_config() {
 std::shared_ptr<Tokenizer> small_tokenizer() {
   torch::manual_seed(1);
   return make_tokenizer(small_config());
-}
-
-int64_t parameter_count(const torch::nn::Module& module) {
-  int64_t count = 0;
-  for (const auto& parameter : module.parameters()) count += parameter.numel();
-  return count;
-}
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-TEST(Tokenizer, OfTheDefaultConfigurationIsVq16) {
-  const nn::MetaScope meta;
-  const auto tokenizer = std::dynamic_pointer_cast<VqTokenizer>(make_tokenizer({}));
-  EXPECT_EQ(parameter_count(*tokenizer), 71'883'403);
-  EXPECT_EQ(parameter_count(*tokenizer->encoder), 29'298'176);
-  EXPECT_EQ(parameter_count(*tokenizer->decoder), 42'449'795);
-  EXPECT_EQ(tokenizer->config().downsampling(), 16);
-}
-
-TEST(Tokenizer, OfVq8HasThePublishedNumberOfParameters) {
-  const nn::MetaScope meta;
-  TokenizerConfig config;
-  config.ch_mult = {1, 2, 2, 4};
-  const auto tokenizer = make_tokenizer(config);
-  EXPECT_EQ(parameter_count(*tokenizer), 70'109'835);
-  EXPECT_EQ(tokenizer->config().downsampling(), 8);
 }
 
 TEST(Tokenizer, BuiltOnTheMetaDeviceHasNoStorage) {

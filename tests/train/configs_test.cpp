@@ -4,6 +4,7 @@
 
 #include "gear/io/atomic.h"
 #include "gear/train/run_config.h"
+#include "project_folders.h"
 
 namespace gear::train {
 namespace {

@@ -14,15 +14,26 @@
 namespace gear::nn {
 
 /// 3x3 convolution, stride 1, that keeps the size.
-torch::nn::Conv2d conv3x3(int64_t in, int64_t out);
-torch::nn::Conv2d conv1x1(int64_t in, int64_t out);
+torch::nn::Conv2d conv3x3(int64_t in, int64_t out, bool bias = true);
+torch::nn::Conv2d conv1x1(int64_t in, int64_t out, bool bias = true);
 /// Normalisation in 32 groups, eps 1e-6; `channels` is a multiple of 32.
 torch::nn::GroupNorm group_norm(int64_t channels);
+
+/// What follows the blocks that work at one resolution.
+enum class Resample { kNone, kDown, kUp };
+
+struct ResBlockOptions {
+  int64_t in = 0;
+  int64_t out = 0;
+  double dropout = 0.0;
+  bool bias = true;          ///< of the convolutions
+  bool norms_first = false;  ///< order of registration: norm1, norm2, conv1, conv2
+};
 
 /// x + conv2(dropout(swish(norm2(conv1(swish(norm1(x))))))); a 1x1 convolution on the shortcut
 /// where the width changes. Source: arXiv:2012.09841.
 struct ResBlockImpl : torch::nn::Module {
-  ResBlockImpl(int64_t in, int64_t out, double dropout = 0.0);
+  explicit ResBlockImpl(const ResBlockOptions& options);
 
   Tensor forward(const Tensor& x);  // [B, in, H, W] -> [B, out, H, W]
 

@@ -2,18 +2,25 @@
 
 #include <ATen/ops/silu.h>
 
+#include <algorithm>
+
 #include "gear/nn/autocast.h"
 
 namespace gear::models {
 namespace {
 
-int64_t encoder_out(const TokenizerConfig& config) { return config.ch * config.ch_mult.back(); }
-int64_t decoder_in(const TokenizerConfig& config) {
-  return config.ch * config.decoder_levels().back();
-}
-int64_t decoder_out(const TokenizerConfig& config) {
-  return config.ch * config.decoder_levels().front();
-}
+constexpr VqNames kLlamaGenNames = {.encoder_levels = "conv_blocks",
+                                    .decoder_levels = "conv_blocks",
+                                    .residual_blocks = "res",
+                                    .middle = {"0", "1", "2"},
+                                    .decoder_from_full_size = false};
+constexpr VqNames kIbqNames = {.encoder_levels = "down",
+                               .decoder_levels = "up",
+                               .residual_blocks = "block",
+                               .middle = {"block_1", "attn_1", "block_2"},
+                               .decoder_from_full_size = true};
+
+const VqNames& names_of(const TokenizerConfig& config) { return vq_names(config.quantizer.kind); }
 
 torch::nn::ModuleList encoder_blocks(const TokenizerConfig& config) {
   torch::nn::ModuleList levels;
@@ -22,51 +29,65 @@ torch::nn::ModuleList encoder_blocks(const TokenizerConfig& config) {
   for (size_t i = 0; i < count; ++i) {
     const bool last = i + 1 == count;
     const int64_t out = config.ch * config.ch_mult[i];
-    levels->push_back(VqLevel(VqLevelOptions{.in = in,
-                                             .out = out,
-                                             .num_blocks = config.num_res_blocks,
-                                             .attention = last,
-                                             .resample = last ? Resample::kNone : Resample::kDown,
-                                             .dropout = config.dropout}));
+    levels->push_back(
+        VqLevel(VqLevelOptions{.in = in,
+                               .out = out,
+                               .num_blocks = config.num_res_blocks,
+                               .residual_blocks = names_of(config).residual_blocks,
+                               .attention = config.has_attention(i),
+                               .resample = last ? nn::Resample::kNone : nn::Resample::kDown,
+                               .dropout = config.dropout}));
     in = out;
   }
   return levels;
 }
 
 torch::nn::ModuleList decoder_blocks(const TokenizerConfig& config) {
-  torch::nn::ModuleList levels;
+  std::vector<VqLevel> levels;
   const auto& multipliers = config.decoder_levels();
-  int64_t in = decoder_in(config);
+  int64_t in = config.decoder_in();
   for (size_t i = multipliers.size(); i-- > 0;) {  // from the smallest resolution up
     const int64_t out = config.ch * multipliers[i];
-    levels->push_back(VqLevel(VqLevelOptions{.in = in,
-                                             .out = out,
-                                             .num_blocks = config.num_res_blocks + 1,
-                                             .attention = levels->is_empty(),
-                                             .resample = i == 0 ? Resample::kNone : Resample::kUp,
-                                             .dropout = config.dropout}));
+    levels.emplace_back(VqLevelOptions{.in = in,
+                                       .out = out,
+                                       .num_blocks = config.num_res_blocks + 1,
+                                       .residual_blocks = names_of(config).residual_blocks,
+                                       .attention = config.has_attention(i),
+                                       .resample = i == 0 ? nn::Resample::kNone : nn::Resample::kUp,
+                                       .dropout = config.dropout});
     in = out;
   }
-  return levels;
+  if (names_of(config).decoder_from_full_size) std::reverse(levels.begin(), levels.end());
+  torch::nn::ModuleList list;
+  for (const VqLevel& level : levels) list->push_back(level);
+  return list;
 }
 
-Tensor run_levels(torch::nn::ModuleList& levels, Tensor x) {
-  for (const auto& level : *levels) x = level->as<VqLevel>()->forward(x);
+Tensor run_levels(torch::nn::ModuleList& levels, Tensor x, bool backwards) {
+  const size_t count = levels->size();
+  for (size_t i = 0; i < count; ++i) {
+    x = levels[backwards ? count - 1 - i : i]->as<VqLevel>()->forward(x);
+  }
   return x;
 }
 
 }  // namespace
 
+const VqNames& vq_names(QuantizerKind kind) {
+  return kind == QuantizerKind::kIbq ? kIbqNames : kLlamaGenNames;
+}
+
 VqLevelImpl::VqLevelImpl(const VqLevelOptions& options)
-    : res(register_module("res", torch::nn::ModuleList())),
+    : res(register_module(options.residual_blocks, torch::nn::ModuleList())),
       attn(register_module("attn", torch::nn::ModuleList())) {
   for (int64_t j = 0; j < options.num_blocks; ++j) {
-    res->push_back(nn::ResBlock(j == 0 ? options.in : options.out, options.out, options.dropout));
+    res->push_back(nn::ResBlock(nn::ResBlockOptions{
+        .in = j == 0 ? options.in : options.out, .out = options.out, .dropout = options.dropout}));
     if (options.attention) attn->push_back(nn::AttnBlock(options.out));
   }
-  if (options.resample == Resample::kDown) {
+  if (options.resample == nn::Resample::kDown) {
     downsample = register_module("downsample", nn::Downsample(options.out));
-  } else if (options.resample == Resample::kUp) {
+  } else if (options.resample == nn::Resample::kUp) {
     upsample = register_module("upsample", nn::Upsample(options.out));
   }
 }
@@ -81,34 +102,40 @@ Tensor VqLevelImpl::forward(Tensor x) {
   return x;
 }
 
-VqMiddleImpl::VqMiddleImpl(int64_t channels, double dropout)
-    : first(register_module("0", nn::ResBlock(channels, channels, dropout))),
-      attention(register_module("1", nn::AttnBlock(channels))),
-      last(register_module("2", nn::ResBlock(channels, channels, dropout))) {}
+VqMiddleImpl::VqMiddleImpl(int64_t channels, const TokenizerConfig& config)
+    : first(nn::ResBlockOptions{.in = channels, .out = channels, .dropout = config.dropout}),
+      attention(channels),
+      last(nn::ResBlockOptions{.in = channels, .out = channels, .dropout = config.dropout}) {
+  const auto& names = names_of(config).middle;
+  register_module(names[0], first);
+  register_module(names[1], attention);
+  register_module(names[2], last);
+}
 
 Tensor VqMiddleImpl::forward(const Tensor& x) { return last(attention(first(x))); }
 
 VqEncoderImpl::VqEncoderImpl(const TokenizerConfig& config)
     : conv_in(register_module("conv_in", nn::conv3x3(3, config.ch))),
-      conv_blocks(register_module("conv_blocks", encoder_blocks(config))),
-      mid(register_module("mid", VqMiddle(encoder_out(config), config.dropout))),
-      norm_out(register_module("norm_out", nn::group_norm(encoder_out(config)))),
-      conv_out(register_module("conv_out", nn::conv3x3(encoder_out(config), config.z_channels))) {}
+      conv_blocks(register_module(names_of(config).encoder_levels, encoder_blocks(config))),
+      mid(register_module("mid", VqMiddle(config.encoder_out(), config))),
+      norm_out(register_module("norm_out", nn::group_norm(config.encoder_out()))),
+      conv_out(register_module("conv_out", nn::conv3x3(config.encoder_out(), config.z_channels))) {}
 
 Tensor VqEncoderImpl::forward(const Tensor& images) {
-  auto x = mid(run_levels(conv_blocks, conv_in(images)));
+  auto x = mid(run_levels(conv_blocks, conv_in(images), /*backwards=*/false));
   return conv_out(at::silu(norm_out(x)));
 }
 
 VqDecoderImpl::VqDecoderImpl(const TokenizerConfig& config)
-    : conv_in(register_module("conv_in", nn::conv3x3(config.z_channels, decoder_in(config)))),
-      mid(register_module("mid", VqMiddle(decoder_in(config), config.dropout))),
-      conv_blocks(register_module("conv_blocks", decoder_blocks(config))),
-      norm_out(register_module("norm_out", nn::group_norm(decoder_out(config)))),
-      conv_out(register_module("conv_out", nn::conv3x3(decoder_out(config), 3))) {}
+    : from_full_size(names_of(config).decoder_from_full_size),
+      conv_in(register_module("conv_in", nn::conv3x3(config.z_channels, config.decoder_in()))),
+      mid(register_module("mid", VqMiddle(config.decoder_in(), config))),
+      conv_blocks(register_module(names_of(config).decoder_levels, decoder_blocks(config))),
+      norm_out(register_module("norm_out", nn::group_norm(config.decoder_out()))),
+      conv_out(register_module("conv_out", nn::conv3x3(config.decoder_out(), 3))) {}
 
 Tensor VqDecoderImpl::forward(const Tensor& z) {
-  auto x = run_levels(conv_blocks, mid(conv_in(z)));
+  auto x = run_levels(conv_blocks, mid(conv_in(z)), /*backwards=*/from_full_size);
   return conv_out(at::silu(norm_out(x)));
 }
 
@@ -122,21 +149,8 @@ VqTokenizer::VqTokenizer(const TokenizerConfig& config)
           "post_quant_conv", nn::conv1x1(config.quantizer.codebook_dim, config.z_channels))),
       config_(config) {}
 
-Tokenized VqTokenizer::forward(const Tensor& images) {
-  auto z = encode(images);
-  auto quantized = quantize->forward(z);
-  auto reconstruction = decode(quantized.z_q);
-  return {.z = z, .quantized = quantized, .reconstruction = reconstruction};
-}
-
 Tensor VqTokenizer::encode(const Tensor& images) {
-  expect_sizes(images, {-1, 3, -1, -1}, "tokenizer: images");
-  const int64_t f = config_.downsampling();
-  if (images.size(2) % f != 0 || images.size(3) % f != 0) {
-    fail("tokenizer: images have ", images.size(2), " x ", images.size(3), " pixels, but with ",
-         config_.ch_mult.size(), " levels both sides must be multiples of ", f,
-         "; choose another image size or another tokenizer.ch_mult");
-  }
+  expect_whole_tokens(images);
   return nn::to_full_precision(quant_conv(encoder(images)));
 }
 

@@ -5,7 +5,7 @@
 namespace gear::train {
 
 CodebookMetrics::CodebookMetrics(const RunConfig& config, const StepContext& context)
-    : codebook_size_(config.tokenizer.quantizer.codebook_size),
+    : codebook_size_(config.tokenizer.quantizer.num_ids()),
       temperature_(config.loss.temperature),
       diagnostics_(context.diagnostics) {}
 

@@ -19,7 +19,8 @@ TokenizerLearner::TokenizerLearner(TokenizerNetworks networks, const RunConfig& 
                                    ? trainable_parameters(*networks_.discriminator, "discriminator")
                                    : std::vector<NamedParameter>{},
                                adamw_options(config.optimizer)),
-      ema_(*networks_.tokenizer, *networks_.tokenizer_ema, config.optimizer.ema_decay),
+      ema_(*networks_.tokenizer, *networks_.tokenizer_ema, config.optimizer.ema_decay,
+           networks_.tokenizer->constants()),
       lecam_(config.loss.lecam_decay, networks_.tokenizer->parameters().front().device()) {
   networks_.tokenizer->train();
   networks_.tokenizer_ema->eval();
@@ -77,10 +78,17 @@ Tensor TokenizerLearner::gan_loss(const Tensor& reconstruction, const StepContex
 
 Tensor TokenizerLearner::quantizer_loss(const models::QuantizerLosses& terms,
                                         Metrics& metrics) const {
-  const auto loss = config_.loss.quantizer * (terms.codebook + terms.commit + terms.entropy);
-  metrics.add("vq_loss", terms.codebook);
-  metrics.add("commit_loss", terms.commit);
-  metrics.add("entropy_loss", terms.entropy);
+  const auto loss = config_.loss.quantizer * terms.total();
+  const auto add = [&](const char* name, const Tensor& term) {  // 0 where the family has none
+    if (term.defined()) {
+      metrics.add(name, term);
+    } else {
+      metrics.add(name, 0.0);
+    }
+  };
+  add("vq_loss", terms.codebook);
+  add("commit_loss", terms.commit);
+  add("entropy_loss", terms.entropy);
   metrics.add("sample_entropy", terms.sample_entropy);
   metrics.add("avg_entropy", terms.average_entropy);
   metrics.add("avg_entropy_unbiased", terms.average_entropy_unbiased);

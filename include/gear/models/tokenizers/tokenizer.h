@@ -14,12 +14,15 @@
 
 namespace gear::models {
 
-/// Convolutional tokenizer. VQ-16 is the default; VQ-8 has ch_mult [1, 2, 2, 4].
+/// Convolutional tokenizer; the quantizer's kind chooses the network around it. VQ-16 is the
+/// default; VQ-8 has ch_mult [1, 2, 2, 4].
 struct TokenizerConfig {
   int64_t ch = 128;
   std::vector<int64_t> ch_mult = {1, 1, 2, 2, 4};
   std::vector<int64_t> decoder_ch_mult = {};
+  int64_t downsample = 0;
   int64_t num_res_blocks = 2;
+  std::vector<int64_t> attention_levels = {-1};
   int64_t z_channels = 256;
   double dropout = 0.0;
   QuantizerConfig quantizer;
@@ -32,11 +35,22 @@ struct TokenizerConfig {
       config::in_range(1, 64));
     v("decoder_ch_mult", decoder_ch_mult, "The same for the decoder; empty means ch_mult.",
       config::in_range(1, 64));
+    v("downsample", downsample,
+      "Pixels per token side, a power of two; 0: 2 to the number of levels but one. Only lfq and "
+      "glfq can do with less: their last levels then keep the size.",
+      config::in_range(0, 512));
     v("num_res_blocks", num_res_blocks,
-      "Residual blocks per encoder level; the decoder has one more.", config::in_range(1, 100));
-    v("z_channels", z_channels, "Width of the encoder output before quant_conv.",
+      "Residual blocks per encoder level; the decoder has one more (lfq, glfq: as many).",
+      config::in_range(1, 100));
+    v("attention_levels", attention_levels,
+      "Levels with attention after each residual block; 0: full size, -1: the last level. lfq and "
+      "glfq have none.",
+      config::in_range(-1, 9));
+    v("z_channels", z_channels,
+      "Width of the encoder output before quant_conv (lfq, glfq: none, codebook_dim it is).",
       config::in_range(1, 65536));
-    v("dropout", dropout, "Drop probability inside residual blocks.", config::in_range(0, 0.9));
+    v("dropout", dropout, "Drop probability inside residual blocks (lfq, glfq: none).",
+      config::in_range(0, 0.9));
     v("quantizer", quantizer, "Codebook.");
   }
   void check(const config::Where& at) const {
@@ -48,13 +62,23 @@ struct TokenizerConfig {
       fail(at("decoder_ch_mult"), "must have as many levels as ch_mult (", ch_mult.size(),
            "), got ", decoder_ch_mult.size());
     }
+    check_family(at);
   }
   /// Width multipliers of the decoder, from the largest resolution to the smallest.
   const std::vector<int64_t>& decoder_levels() const {
     return decoder_ch_mult.empty() ? ch_mult : decoder_ch_mult;
   }
-  /// Pixels per token side: 2 to the number of levels but one.
-  int64_t downsampling() const { return int64_t{1} << (ch_mult.size() - 1); }
+  /// Widths where the encoder ends, the decoder begins and the decoder ends.
+  int64_t encoder_out() const { return ch * ch_mult.back(); }
+  int64_t decoder_in() const { return ch * decoder_levels().back(); }
+  int64_t decoder_out() const { return ch * decoder_levels().front(); }
+  /// Pixels per token side.
+  int64_t downsampling() const { return downsample > 0 ? downsample : full_downsampling(); }
+  /// The same when every level but the last halves the size.
+  int64_t full_downsampling() const { return int64_t{1} << (ch_mult.size() - 1); }
+  bool has_attention(size_t level) const;
+  /// What the network of a family wants of the other fields; part of `check`.
+  void check_family(const config::Where& at) const;
 };
 
 /// Everything one forward pass of the tokenizer yields.
@@ -68,7 +92,7 @@ struct Tokenized {
 class Tokenizer : public torch::nn::Module {
  public:
   /// images [B, 3, S, S] float in [-1, 1].
-  virtual Tokenized forward(const Tensor& images) = 0;
+  virtual Tokenized forward(const Tensor& images);
   /// images -> z [B, D, h, w] float32, before quantisation.
   virtual Tensor encode(const Tensor& images) = 0;
   /// z_q [B, D, h, w] -> image [B, 3, S, S] float32, not clamped.
@@ -76,10 +100,17 @@ class Tokenizer : public torch::nn::Module {
   virtual Quantizer& quantizer() = 0;
   virtual const TokenizerConfig& config() const = 0;
 
-  /// Hard indices of images: [B, N] int64.
+  /// Hard indices of images: [B, N] int64; with G groups of bits [B, N * G].
   Tensor encode_ids(const Tensor& images);
-  /// ids [B, N] of a square grid -> image [B, 3, S, S].
+  /// ids [B, N] of a square grid, or [B, N * G] -> image [B, 3, S, S].
   Tensor decode_ids(const Tensor& ids);
+
+  /// Names of stored tensors that training never changes; a moving average must leave them alone.
+  std::vector<std::string> constants();
+
+ protected:
+  /// Throws Error unless images are [B, 3, H, W] with sides that a whole number of tokens covers.
+  void expect_whole_tokens(const Tensor& images) const;
 };
 
 std::shared_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config);

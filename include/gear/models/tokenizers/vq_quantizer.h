@@ -19,9 +19,7 @@ class VqQuantizer final : public Quantizer {
   torch::nn::Embedding embedding;  // [K, D]
 
  private:
-  Tensor token_rows(const Tensor& z) const;    // [B, D, h, w] -> [T, D], compared with codes
   Tensor on_sphere(const Tensor& rows) const;  // unit rows where the config asks for them
-  QuantizerLosses losses(const Tensor& rows, const Tensor& chosen, const Tensor& cost) const;
 };
 
 }  // namespace gear::models

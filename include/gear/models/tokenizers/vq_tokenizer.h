@@ -2,22 +2,35 @@
 
 #include <torch/nn/modules/container/modulelist.h>
 
+#include <array>
+
 #include "gear/models/tokenizers/tokenizer.h"
 #include "gear/nn/conv_blocks.h"
 
 // B batch, S image side, h w token grid, D code width
-// The LlamaGen VQGAN (arXiv:2406.06525). Registered names are those of its published checkpoints.
+// The VQGAN of LlamaGen (arXiv:2406.06525) and of IBQ (arXiv:2412.02692): one network, whose
+// published checkpoints name it differently.
 
 namespace gear::models {
 
-enum class Resample { kNone, kDown, kUp };
+/// Registered names, and the order in which the decoder's levels are numbered.
+struct VqNames {
+  const char* encoder_levels;
+  const char* decoder_levels;
+  const char* residual_blocks;
+  std::array<const char*, 3> middle;
+  bool decoder_from_full_size;  ///< level 0 is that of the full size, else the first to run
+};
+/// IBQ has names of its own; all others are stored as LlamaGen's are.
+const VqNames& vq_names(QuantizerKind kind);
 
 struct VqLevelOptions {
   int64_t in = 0;
   int64_t out = 0;
   int64_t num_blocks = 0;
-  bool attention = false;  ///< an attention block after each residual block
-  Resample resample = Resample::kNone;
+  const char* residual_blocks = "";  ///< registered name of the list
+  bool attention = false;            ///< an attention block after each residual block
+  nn::Resample resample = nn::Resample::kNone;
   double dropout = 0.0;
 };
 
@@ -35,7 +48,7 @@ TORCH_MODULE(VqLevel);
 
 /// Residual, attention and residual block at the smallest resolution.
 struct VqMiddleImpl : torch::nn::Module {
-  VqMiddleImpl(int64_t channels, double dropout);
+  VqMiddleImpl(int64_t channels, const TokenizerConfig& config);
 
   Tensor forward(const Tensor& x);  // [B, C, h, w], same out
 
@@ -58,12 +71,12 @@ struct VqEncoderImpl : torch::nn::Module {
 };
 TORCH_MODULE(VqEncoder);
 
-/// Its conv_blocks are numbered in the order of execution: 0 is the widest.
 struct VqDecoderImpl : torch::nn::Module {
   explicit VqDecoderImpl(const TokenizerConfig& config);
 
   Tensor forward(const Tensor& z);  // [B, z_channels, h, w] -> [B, 3, S, S]
 
+  bool from_full_size;  ///< see VqNames
   torch::nn::Conv2d conv_in;
   VqMiddle mid;
   torch::nn::ModuleList conv_blocks;
@@ -76,7 +89,6 @@ class VqTokenizer final : public Tokenizer {
  public:
   explicit VqTokenizer(const TokenizerConfig& config);
 
-  Tokenized forward(const Tensor& images) override;
   Tensor encode(const Tensor& images) override;
   Tensor decode(const Tensor& z_q) override;
   Quantizer& quantizer() override { return *quantize; }

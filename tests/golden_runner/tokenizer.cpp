@@ -1,6 +1,10 @@
-#include <algorithm>
+// Kinds tok_vq, tok_lfq, tok_glfq and tok_ibq: a whole tokenizer, the family in the name of the
+// kind.
 
 #include "gear/models/tokenizers/tokenizer.h"
+
+#include <algorithm>
+
 #include "golden_runner/golden_case.h"
 #include "golden_runner/model_configs.h"
 
@@ -17,8 +21,8 @@ void report_losses(const models::QuantizerLosses& losses, Report& report) {
     is_none[static_cast<int64_t>(i)] = !slots[i].defined();
   }
   report.output("loss_is_none", is_none);
-  report.output("vq_loss", losses.codebook);
-  report.output("commit_loss", losses.commit);
+  report.output("vq_loss", or_zero(losses.codebook));
+  report.output("commit_loss", or_zero(losses.commit));
   report.output("entropy_loss", losses.entropy);
   report.output("sample_entropy", losses.sample_entropy);
   report.output("avg_entropy", losses.average_entropy);
@@ -59,7 +63,7 @@ void check_training(const Case& golden, models::Tokenizer& tokenizer, Report& re
   const auto& losses = quantized.losses;
   const auto scalar =
       weights.at("rec").get<double>() * (tokenized.reconstruction - image.detach()).abs().mean() +
-      weights.at("quant").get<double>() * (losses.codebook + losses.commit + losses.entropy) +
+      weights.at("quant").get<double>() * losses.total() +
       weights.at("soft").get<double>() * (soft * golden.input("soft_weight")).mean();
   report.output("scalar", scalar);
   scalar.backward();
@@ -74,7 +78,7 @@ void check_evaluation(const Case& golden, models::Tokenizer& tokenizer, Report& 
   const auto image = golden.input("image");
   const auto tokenized = tokenizer.forward(image);
   const auto& ids = tokenized.quantized.ids;
-  report.expect("losses exist in train mode only", !tokenized.quantized.losses.codebook.defined());
+  report.expect("losses exist in train mode only", !tokenized.quantized.losses.total().defined());
   report.expect("encode_ids agrees with forward", tokenizer.encode_ids(image).flatten().equal(ids));
   report.output("eval_indices", ids);
   report.output("eval_z_q", tokenized.quantized.z_q);
@@ -89,8 +93,10 @@ void check_evaluation(const Case& golden, models::Tokenizer& tokenizer, Report& 
 
 }  // namespace
 
-Outcome check_tok_vq(const Case& golden, Report& report) {
-  const auto tokenizer = models::make_tokenizer(vq_config_from(golden.config().at("model")));
+Outcome check_tokenizer(const Case& golden, Report& report) {
+  const std::string family = golden.json().at("kind").get<std::string>().substr(4);  // tok_<family>
+  const auto tokenizer =
+      models::make_tokenizer(tokenizer_config_from(family, golden.config().at("model")));
   load_weights(*tokenizer, golden.weights());
   check_training(golden, *tokenizer, report);
   tokenizer->eval();
