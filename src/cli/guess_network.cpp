@@ -109,8 +109,9 @@ std::string transformer(const TensorList& list) {
 std::string teacher(const TensorList& list) {
   Names names(list);
   if (!names.choose("patch_embed.proj.weight") || !names.has("cls_token")) return "";
-  return "DINOv2 vision transformer: dim " + names.size("patch_embed.proj.weight", 0) + ", depth " +
-         std::to_string(names.count("blocks.")) + ", patches of " +
+  const std::string family = names.has("storage_tokens") ? "DINOv3" : "DINOv2";
+  return family + " vision transformer: dim " + names.size("patch_embed.proj.weight", 0) +
+         ", depth " + std::to_string(names.count("blocks.")) + ", patches of " +
          names.size("patch_embed.proj.weight", 2) + " pixels" +
          (names.has("register_tokens") ? ", " + names.size("register_tokens", 1) + " registers"
                                        : "");

@@ -39,7 +39,9 @@ void expect_inputs(const train::RunConfig& config) {
   expect_there("data.val_path", config.data.val_path,
                "expected a folder with one sub-folder of held-out pictures per class, or nothing");
   if (config.recipe != train::RecipeKind::kTokenizer && config.loss.repa) {
-    expect_there("teacher.weights", config.teacher.weights, kAdvice);
+    for (const auto& teacher : models::single_teachers(config.teacher)) {
+      expect_there("teacher.weights", teacher.weights, kAdvice);
+    }
   }
   if (config.recipe != train::RecipeKind::kAr && config.loss.perceptual > 0.0) {
     expect_there("loss.lpips_vgg_weights", config.loss.lpips_vgg_weights, kAdvice);

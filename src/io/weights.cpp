@@ -11,6 +11,7 @@
 #include "gear/io/mapped_file.h"
 #include "gear/io/safetensors.h"
 #include "gear/io/torch_archive.h"
+#include "io/script_module.h"
 #include "io/weight_names.h"
 
 namespace gear::io {
@@ -95,6 +96,9 @@ std::vector<std::string> keys_of(const PickleValue& dict) {
 TensorMap read_torch(const fs::path& path, const LoadOptions& options) {
   const TorchArchive archive(path);
   const PickleValue& root = archive.root();
+  if (is_script_module(root)) {
+    return with_context(archive.path(), [&] { return script_tensors(root); });
+  }
   if (!root.is(PickleValue::Kind::kDict)) {
     fail(archive.path(), ": holds ", describe(root),
          ", expected a dictionary of tensors; save the state_dict of the model");

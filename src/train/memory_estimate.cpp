@@ -43,12 +43,15 @@ double network_bytes(const RunConfig& config) {
   if (!trains_ar) return bytes;
   bytes += parameter_bytes(*models::ArModel(config.resolved_ar()), kTrainedAveraged);
   if (config.loss.repa) {
-    models::TeacherConfig shape = config.teacher;
-    shape.weights.clear();  // the shapes are enough
-    const auto teacher = models::make_teacher(shape, config.grid());
-    bytes += parameter_bytes(*teacher, kFrozen);
-    bytes += parameter_bytes(*models::Projector(config.ar.dim, config.loss.projector_dim,
-                                                std::vector<int64_t>{teacher->feature_dim()}),
+    models::TeacherConfig shapes = config.teacher;
+    shapes.weights.clear();  // the shapes are enough
+    std::vector<int64_t> widths;
+    for (const auto& single : models::single_teachers(shapes)) {
+      const auto teacher = models::make_teacher(single, config.grid());
+      bytes += parameter_bytes(*teacher, kFrozen);
+      widths.push_back(teacher->feature_dim());
+    }
+    bytes += parameter_bytes(*models::Projector(config.ar.dim, config.loss.projector_dim, widths),
                              kTrained);
   }
   return bytes;

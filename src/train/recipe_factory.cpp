@@ -58,10 +58,13 @@ class Builder {
   Teachers teachers() {
     if (!config_.loss.repa) return {};
     seed_generator(config_, "init.teacher");
-    auto teacher = models::make_teacher(config_.teacher, config_.grid());
-    teacher->to(device_);
-    warning(models::missing_weights_notice(config_.teacher));
-    return {teacher};
+    Teachers teachers;
+    for (const auto& single : models::single_teachers(config_.teacher)) {
+      teachers.push_back(models::make_teacher(single, config_.grid()));
+      teachers.back()->to(device_);
+      warning(models::missing_weights_notice(single));
+    }
+    return teachers;
   }
 
   ArNetworks ar_networks(const Teachers& teachers) {

@@ -59,6 +59,9 @@ void check_transformer(const RunConfig& config, const config::Where& at) {
     fail(at("loss.tap"), "must be a block of the transformer (1 to ar.depth = ", config.ar.depth,
          "), got ", config.loss.tap);
   }
+  if (config.loss.repa) {
+    models::check_teacher_images(config.teacher, config.data.image_size, config.grid(), at);
+  }
   if (config.recipe == RecipeKind::kAr && init.from.empty() && init.tokenizer.empty()) {
     fail(at("init.from"),
          "must name the run of an earlier stage, or init.tokenizer a trained tokenizer: the recipe "

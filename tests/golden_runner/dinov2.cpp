@@ -2,8 +2,7 @@
 
 #include <torch/nn/module.h>
 
-#include "gear/models/teachers/positions.h"
-#include "golden_runner/golden_case.h"
+#include "golden_runner/teacher_support.h"
 
 // B batch, S image side, N patches, R registers, D width
 
@@ -22,7 +21,7 @@ models::Dinov2Config dinov2_config_from(const nlohmann::json& args) {
   config.patch = args.value("patch_size", int64_t{14});
   config.grid = args.at("img_size").get<int64_t>() / config.patch;
   if (args.value("ffn_layer", std::string("mlp")).starts_with("swiglu")) {
-    config.feed_forward = models::FeedForwardKind::kSwiGlu;
+    config.feed_forward = models::FeedForwardKind::kFusedSwiGlu;
     config.hidden = models::dinov2_swiglu_hidden(config.hidden);
   }
   return config;
@@ -40,20 +39,12 @@ Outcome check_dinov2(const Case& golden, Report& report) {
   model.set_grid(image.size(2) / kPixelsPerToken);
   report.output("pos_embed_resampled", model.pos_embed);
 
-  const auto pixels = model.preprocess(image);
-  report.output("preprocessed", pixels);
-
-  const int64_t depth = model.config().depth;
-  for (int64_t block = 1; block <= depth; ++block) {
-    report.output("tokens_block" + std::to_string(block),
-                  model.patch_tokens(model.hidden(pixels, block)));
-  }
-  const auto hidden = model.hidden(pixels, depth);  // [B, 1 + R + N, D]
+  report_teacher(model, golden, report);
+  const auto hidden = model.hidden(model.preprocess(image), model.depth());  // [B, 1 + R + N, D]
   const auto normed = model.norm(hidden);
   report.output("x_prenorm", hidden);
   report.output("x_norm_clstoken", normed.select(1, 0));
   report.output("x_norm_regtokens", normed.slice(1, 1, 1 + model.config().registers));
-  report.output("tokens_final", model.encode(image));
   report.require_all_outputs_compared();
   return {};
 }

@@ -3,6 +3,7 @@
 #include "gear/models/teachers/dinov2.h"
 #include "golden_runner/full_model.h"
 #include "golden_runner/manifests.h"
+#include "golden_runner/teacher_support.h"
 
 namespace gear::golden {
 namespace {
@@ -21,16 +22,8 @@ Outcome check_full_dinov2(const Case& golden, Report& report) {
   fill_by_formula(model, golden);
   model.eval();
 
-  const auto image = golden.input("image");
-  model.set_grid(image.size(2) / kPixelsPerToken);
-  report.output("tokens_final", model.encode(image));
-  const auto pixels = model.preprocess(image);
-  for (const auto& [name, expected] : golden.outputs()) {
-    const std::string prefix = "tokens_block";
-    if (!name.starts_with(prefix)) continue;
-    const int64_t block = std::stoll(name.substr(prefix.size()));
-    report.output(name, model.patch_tokens(model.hidden(pixels, block)));
-  }
+  model.set_grid(golden.input("image").size(2) / kPixelsPerToken);
+  report_teacher(model, golden, report);
   report.require_all_outputs_compared();
   return {};
 }

@@ -11,9 +11,10 @@
 namespace gear::golden {
 namespace {
 
-constexpr std::array<ManifestBuilder, 5> kBuilders = {
+constexpr std::array<ManifestBuilder, 7> kBuilders = {
     build_manifest_tokenizer, build_manifest_llamagen, build_manifest_projector,
-    build_manifest_dinov2,    build_manifest_critics,
+    build_manifest_dinov2,    build_manifest_dinov3,   build_manifest_clip,
+    build_manifest_critics,
 };
 
 struct Entry {

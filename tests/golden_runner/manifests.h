@@ -23,6 +23,10 @@ std::shared_ptr<torch::nn::Module> build_manifest_projector(const std::string& m
                                                             const nlohmann::json& config);
 std::shared_ptr<torch::nn::Module> build_manifest_dinov2(const std::string& model,
                                                          const nlohmann::json& config);
+std::shared_ptr<torch::nn::Module> build_manifest_dinov3(const std::string& model,
+                                                         const nlohmann::json& config);
+std::shared_ptr<torch::nn::Module> build_manifest_clip(const std::string& model,
+                                                       const nlohmann::json& config);
 // PatchGAN and LPIPS
 std::shared_ptr<torch::nn::Module> build_manifest_critics(const std::string& model,
                                                           const nlohmann::json& config);

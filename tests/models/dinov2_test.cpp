@@ -2,27 +2,29 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/tensor.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include <filesystem>
-#include <functional>
-#include <limits>
-
-#include "gear/io/safetensors.h"
 #include "gear/models/teachers/positions.h"
 #include "gear/nn/meta_scope.h"
+#include "models/teacher_testing.h"
 
 // B batch, n and g grid sides, D width
 
 namespace gear::models {
 namespace {
 
-using ::testing::HasSubstr;
+using testing::error_of;
+using testing::expect_early_stop;
+using testing::expect_same_tensors;
+using testing::parameter_count;
+using testing::parameters_by_name;
+using testing::random_images;
+using testing::replaced;
+using testing::split_qkv;
+using testing::write_tensors;
 
 Dinov2Config small_config() {
   return {.dim = 8, .depth = 2, .heads = 2, .hidden = 32, .registers = 0, .patch = 14, .grid = 3};
@@ -39,76 +41,30 @@ TeacherConfig custom_teacher() {
 
 int64_t published_parameters(char size, bool registers) {
   const nn::MetaScope meta;
-  const Dinov2 model(dinov2_config(size, registers));
-  int64_t count = 0;
-  for (const auto& parameter : model.parameters()) count += parameter.numel();
-  return count;
-}
-
-Tensor random_images() { return at::randint(0, 256, {2, 3, 48, 48}, at::kByte); }
-
-io::NamedTensors named_parameters(const torch::nn::Module& module) {
-  io::NamedTensors tensors;
-  for (const auto& item : module.named_parameters()) {
-    tensors.emplace_back(item.key(), item.value().detach());
-  }
-  return tensors;
+  return parameter_count(Dinov2(dinov2_config(size, registers)));
 }
 
 /// `name` of a hub file as Hugging Face's exports spell it; qkv is handled by the caller.
-std::string hugging_face_name(std::string name) {
-  const std::pair<std::string, std::string> replacements[] = {
-      {"cls_token", "embeddings.cls_token"},
-      {"mask_token", "embeddings.mask_token"},
-      {"register_tokens", "embeddings.register_tokens"},
-      {"pos_embed", "embeddings.position_embeddings"},
-      {"patch_embed.proj.", "embeddings.patch_embeddings.projection."},
-      {"blocks.", "encoder.layer."},
-      {"attn.proj.", "attention.output.dense."},
-      {"ls1.gamma", "layer_scale1.lambda1"},
-      {"ls2.gamma", "layer_scale2.lambda1"},
-      {"mlp.w12.", "mlp.weights_in."},
-      {"mlp.w3.", "mlp.weights_out."},
-  };
+std::string hugging_face_name(const std::string& name) {
   if (name.starts_with("norm.")) return "layer" + name;
-  for (const auto& [from, to] : replacements) {
-    const size_t at = name.find(from);
-    if (at != std::string::npos) name.replace(at, from.size(), to);
-  }
-  return name;
+  return replaced(name, {{"cls_token", "embeddings.cls_token"},
+                         {"mask_token", "embeddings.mask_token"},
+                         {"register_tokens", "embeddings.register_tokens"},
+                         {"pos_embed", "embeddings.position_embeddings"},
+                         {"patch_embed.proj.", "embeddings.patch_embeddings.projection."},
+                         {"blocks.", "encoder.layer."},
+                         {"attn.proj.", "attention.output.dense."},
+                         {"ls1.gamma", "layer_scale1.lambda1"},
+                         {"ls2.gamma", "layer_scale2.lambda1"},
+                         {"mlp.w12.", "mlp.weights_in."},
+                         {"mlp.w3.", "mlp.weights_out."}});
 }
 
 io::TensorMap as_hugging_face(const Dinov2& model) {
-  io::TensorMap tensors;
-  for (const auto& [name, tensor] : named_parameters(model)) {
-    const size_t at = name.find("attn.qkv.");
-    if (at == std::string::npos) {
-      tensors[hugging_face_name(name)] = tensor;
-      continue;
-    }
-    const auto block = hugging_face_name(name.substr(0, at));
-    const auto rows = tensor.chunk(3, 0);
-    const char* parts[] = {"query.", "key.", "value."};
-    for (size_t i = 0; i < 3; ++i) {
-      tensors[block + "attention.attention." + parts[i] + name.substr(at + 9)] = rows[i];
-    }
-  }
-  return tensors;
-}
-
-std::filesystem::path scratch_file(const std::string& name) {
-  const auto folder = std::filesystem::path(::testing::TempDir()) / "gear_dinov2_test";
-  std::filesystem::create_directories(folder);
-  return folder / name;
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return split_qkv(
+      parameters_by_name(model), "attn.qkv.",
+      {"attention.attention.query.", "attention.attention.key.", "attention.attention.value."},
+      hugging_face_name);
 }
 
 /// A position table whose patch rows hold their own row number on the n x n grid: [1, 1 + n^2, 1].
@@ -181,7 +137,7 @@ TEST(Dinov2, PreprocessingNormalisesByTheImageNetStatistics) {
 
 TEST(Dinov2, GivesOneFeaturePerTokenWithoutGradient) {
   const auto teacher = make_teacher(custom_teacher(), 3);
-  const auto features = teacher->encode(random_images());
+  const auto features = teacher->encode(random_images(48));
   EXPECT_EQ(features.sizes(), at::IntArrayRef({2, 9, 8}));
   EXPECT_EQ(features.scalar_type(), at::kFloat);
   EXPECT_FALSE(features.requires_grad());
@@ -190,18 +146,22 @@ TEST(Dinov2, GivesOneFeaturePerTokenWithoutGradient) {
 }
 
 TEST(Dinov2, StopsAtTheChosenBlock) {
-  auto config = small_config();
-  config.layer = 1;
-  Dinov2 model(config);
-  model.initialize_randomly();
-  const auto images = random_images();
-  const auto before = model.encode(images);
-  const at::NoGradGuard no_grad;
-  for (auto& parameter : model.blocks[1]->parameters()) {
-    parameter.fill_(std::numeric_limits<float>::quiet_NaN());
+  expect_early_stop<Dinov2>(small_config(), "blocks.", random_images(48));
+}
+
+TEST(Dinov2, TakesBothRulesOfPositionInterpolation) {
+  torch::manual_seed(9);
+  for (const int64_t registers : {0, 4}) {
+    auto config = small_config();
+    config.registers = registers;
+    config.grid = 5;
+    Dinov2 model(config);
+    model.initialize_randomly();
+    const auto table = model.pos_embed.detach().clone();
+    model.set_grid(3, PositionRule::kPublished);
+    EXPECT_TRUE(model.pos_embed.equal(interpolate_positions_as_published(table, 3, registers > 0)));
+    EXPECT_EQ(model.pos_embed.equal(resample_positions(table, 3)), registers > 0);
   }
-  model.norm->weight.fill_(std::numeric_limits<float>::quiet_NaN());
-  EXPECT_TRUE(model.encode(images).equal(before));
 }
 
 TEST(Dinov2, RandomWeightsFollowTheGenerator) {
@@ -218,16 +178,10 @@ TEST(Dinov2Weights, HuggingFaceNamesBecomeHubNames) {
   torch::manual_seed(7);
   auto config = small_config();
   config.registers = 4;
-  for (const auto kind : {FeedForwardKind::kGelu, FeedForwardKind::kSwiGlu}) {
+  for (const auto kind : {FeedForwardKind::kGelu, FeedForwardKind::kFusedSwiGlu}) {
     config.feed_forward = kind;
     const Dinov2 model(config);
-    const auto hub = with_hub_names(as_hugging_face(model));
-    const auto expected = named_parameters(model);
-    EXPECT_EQ(hub.size(), expected.size());
-    for (const auto& [name, tensor] : expected) {
-      ASSERT_TRUE(hub.contains(name)) << name;
-      EXPECT_TRUE(hub.at(name).equal(tensor)) << name;
-    }
+    expect_same_tensors(with_hub_names(as_hugging_face(model)), parameters_by_name(model));
   }
 }
 
@@ -237,12 +191,10 @@ TEST(Dinov2Weights, AreReadFromAFileAndResampledToTheGrid) {
   config.grid = 5;
   Dinov2 original(config);
   original.initialize_randomly();
-  const auto path = scratch_file("hub.safetensors");
-  io::write_safetensors(path, named_parameters(original));
 
   auto teacher_config = custom_teacher();
-  teacher_config.weights = path;
-  const auto images = random_images();
+  teacher_config.weights = write_tensors("dinov2.safetensors", parameters_by_name(original));
+  const auto images = random_images(48);
   const auto found = make_teacher(teacher_config, 3)->encode(images);
   original.set_grid(3);
   EXPECT_TRUE(found.equal(original.encode(images)));
@@ -251,49 +203,12 @@ TEST(Dinov2Weights, AreReadFromAFileAndResampledToTheGrid) {
 TEST(Dinov2Weights, WithRegistersAreRefusedByAPlainTeacher) {
   auto config = small_config();
   config.registers = 4;
-  const auto path = scratch_file("registers.safetensors");
-  io::write_safetensors(path, named_parameters(Dinov2(config)));
   auto teacher = custom_teacher();
-  teacher.weights = path;
+  teacher.weights = write_tensors("registers.safetensors", parameters_by_name(Dinov2(config)));
   EXPECT_EQ(error_of([&] { make_teacher(teacher, 3); }),
-            path.string() +
+            teacher.weights +
                 ": holds an encoder with register tokens; name it as dinov2_reg, for "
                 "example dinov2_reg-vit-b");
-}
-
-TEST(Dinov2Weights, OfAnotherNetworkAreRefused) {
-  const auto path = scratch_file("other.safetensors");
-  io::write_safetensors(path, {{"conv.weight", at::randn({2, 2})}});
-  auto teacher = custom_teacher();
-  teacher.weights = path;
-  EXPECT_EQ(error_of([&] { make_teacher(teacher, 3); }),
-            path.string() + ": lacks pos_embed; this is no file of a DINOv2 encoder");
-}
-
-TEST(TeacherConfig, UnknownModelsAndLayersAreNamed) {
-  TeacherConfig config;
-  config.model = "dinov2-vit-x";
-  EXPECT_EQ(error_of([&] { make_teacher(config, 3); }),
-            "teacher.model: must be dinov2-vit-{s,b,l,g}, dinov2_reg-vit-{s,b,l,g} or "
-            "dinov2-custom, got dinov2-vit-x");
-  config = custom_teacher();
-  config.layer = 3;
-  EXPECT_EQ(error_of([&] { make_teacher(config, 3); }),
-            "teacher.layer: must be -1 or a block from 1 to 2, got 3");
-  config = custom_teacher();
-  config.custom_heads = 3;
-  EXPECT_EQ(error_of([&] { make_teacher(config, 3); }),
-            "teacher.custom_heads: must divide custom_dim (8), got 3");
-}
-
-TEST(TeacherConfig, MissingWeightsAreAnnouncedWithFileAndKey) {
-  TeacherConfig config;
-  config.model = "dinov2_reg-vit-l";
-  EXPECT_THAT(missing_weights_notice(config),
-              HasSubstr("download dinov2_vitl14_reg4_pretrain.pth"));
-  EXPECT_THAT(missing_weights_notice(config), HasSubstr("set teacher.weights"));
-  config.weights = "somewhere.pth";
-  EXPECT_EQ(missing_weights_notice(config), "");
 }
 
 }  // namespace

@@ -32,8 +32,8 @@ LoadOptions ar_sections(bool prefer_ema = true);
 LoadOptions section(const std::string& name);
 
 /// The tensors of a weight file by name. The content decides how it is read, never its extension:
-/// safetensors; torch.save of either format; a sharded index (.index.json) or a folder holding one
-/// of these. `_orig_mod.` (torch.compile) and a leading `module.` (data parallel) are removed from
+/// safetensors; torch.save of either format; torch.jit.save; a sharded index (.index.json) or a
+/// folder holding one of these. `_orig_mod.` (torch.compile) and a leading `module.` (data parallel) are removed from
 /// each name. Of a Lightning state_dict come the weights of the model: shadows `model_ema.<name
 /// without dots>` replace the live tensors, bookkeeping and `loss.*` are left out.
 /// Anything else (empty, a Git LFS pointer, a web page, ...) is an Error that says what it is.

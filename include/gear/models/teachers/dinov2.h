@@ -5,8 +5,9 @@
 #include <filesystem>
 
 #include "gear/io/weights.h"
-#include "gear/models/teachers/teacher.h"
+#include "gear/models/teachers/positions.h"
 #include "gear/models/teachers/vit_blocks.h"
+#include "gear/models/teachers/vit_teacher.h"
 
 // B batch, S image side, g grid side, N = g^2 patches, R registers, D width
 
@@ -26,30 +27,19 @@ struct Dinov2Config {
 };
 
 /// Vision transformer of arXiv:2304.07193, registers of arXiv:2309.16588. Registered names are
-/// those of the published hub files.
-class Dinov2 : public Teacher {
+/// those of the published hub files. In front of the patches stand the class token and registers.
+class Dinov2 : public VitTeacher {
  public:
   explicit Dinov2(const Dinov2Config& config);
 
-  Tensor encode(const Tensor& images_u8) override;
-  int64_t feature_dim() const override { return config_.dim; }
+  /// ImageNet-normalised, then resized to [B, 3, g * patch, g * patch] by bicubic without
+  /// antialias, as the alignment targets of the method are.
+  Tensor preprocess(const Tensor& images_u8) const override;
+  Tensor hidden(const Tensor& pixels, int64_t count) override;
+  Tensor final_tokens(const Tensor& tokens) override { return norm(tokens); }
 
-  /// uint8 [B, 3, S, S] -> ImageNet-normalised [B, 3, g * patch, g * patch], resized by bicubic
-  /// without antialias, as the alignment targets of the method are.
-  Tensor preprocess(const Tensor& images_u8) const;
-
-  /// Output of the first `blocks` blocks for preprocessed pixels, before the final norm:
-  /// [B, 1 + R + N, D], class token and registers in front.
-  Tensor hidden(const Tensor& pixels, int64_t blocks);
-
-  /// Drops class token and registers: [B, 1 + R + N, D] -> [B, N, D].
-  Tensor patch_tokens(const Tensor& tokens) const { return tokens.slice(1, 1 + config_.registers); }
-
-  /// Resamples the position table to another grid (see resample_positions).
-  void set_grid(int64_t grid);
-
-  /// Weights N(0, 0.02), biases 0, gains 1, from the default generator.
-  void initialize_randomly();
+  /// Resamples the position table to another grid.
+  void set_grid(int64_t grid, PositionRule rule = PositionRule::kAlignment);
 
   const Dinov2Config& config() const { return config_; }
 
@@ -76,7 +66,7 @@ int64_t dinov2_swiglu_hidden(int64_t nominal);
 io::TensorMap with_hub_names(const io::TensorMap& tensors);
 
 /// Reads a hub file (dinov2_vitb14_pretrain.pth) or a Hugging Face one of the same encoder, and
-/// resamples its positions to the grid of `model`.
+/// resamples its positions to the grid of `model` by the alignment rule.
 void load_dinov2_weights(Dinov2& model, const std::filesystem::path& path);
 
 }  // namespace gear::models

@@ -6,6 +6,12 @@
 
 namespace gear::models {
 
+/// How a learned position table is brought to another grid.
+enum class PositionRule {
+  kAlignment,  ///< resample_positions: the features that this method aligns with
+  kPublished,  ///< interpolate_positions_as_published: the features of FD-DINOv2
+};
+
 /// Position table resampled for alignment: bicubic (a = -0.5) with antialias to g x g, the class
 /// row kept. The identity when n = g.
 ///   pos_embed  [1, 1 + n^2, D] -> [1, 1 + g^2, D]
