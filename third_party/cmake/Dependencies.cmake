@@ -65,6 +65,7 @@ gear_use(font_libraries Freetype::Freetype gear::harfbuzz)
 if(GEAR_TESTS)
   gear_find(GTest "libgtest-dev and libgmock-dev")
   gear_use(gtest GTest::gmock_main GTest::gmock GTest::gtest)
+  gear_find(benchmark libbenchmark-dev)
 endif()
 
 # GCC 12 takes `"text" + string` for overlapping memory, and inserting text into a string for a write

@@ -1,6 +1,7 @@
 # gear::libtorch   LibTorch as scripts/setup installs it: headers (SYSTEM), libraries, run path
+# gear::cuda       what sources that speak to CUDA need beside it; nothing in a build without CUDA
 # GEAR_WITH_CUDA   whether this build has CUDA; what GEAR_CUDA (AUTO, ON, OFF) comes to here. Also a
-#                  definition for every source that sees gear::libtorch.
+#                  definition for sources that see gear::cuda.
 #
 # A CPU build links libtorch_cpu and libc10 alone, so it needs neither a CUDA toolkit nor the NVIDIA
 # wheels. A CUDA build links libtorch_cuda too and starts on a machine without a driver.
@@ -73,20 +74,28 @@ target_include_directories(gear::libtorch INTERFACE
   "${GEAR_LIBTORCH_DIR}/torch/include"
   "${GEAR_LIBTORCH_DIR}/torch/include/torch/csrc/api/include")
 target_compile_definitions(gear::libtorch INTERFACE _GLIBCXX_USE_CXX11_ABI=1 USE_C10D_GLOO)
-# Without OpenMP at::parallel_for, which is a template, would be a plain loop.
-target_compile_options(gear::libtorch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+# Without OpenMP at::parallel_for, which is a template, would be a plain loop. (As it is under clang,
+# for the fuzzers: its OpenMP and the one of LibTorch are two.)
+target_compile_options(gear::libtorch INTERFACE
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fopenmp>)
 target_link_options(gear::libtorch INTERFACE ${rpath_link})
 target_link_libraries(gear::libtorch INTERFACE
   "${GEAR_TORCH_LIB}/libtorch_cpu.so" "${GEAR_TORCH_LIB}/libc10.so"
   "${GEAR_TORCH_LIB}/libgomp.so.1")
 
 if(GEAR_WITH_CUDA)
-  file(GLOB nvidia_headers LIST_DIRECTORIES ON "${GEAR_LIBTORCH_DIR}/nvidia/*/include")
-  target_include_directories(gear::libtorch INTERFACE ${CUDAToolkit_INCLUDE_DIRS} ${nvidia_headers})
-  target_compile_definitions(gear::libtorch INTERFACE GEAR_WITH_CUDA=1 USE_C10D_NCCL)
   # libtorch_cuda registers its kernels when it is loaded, so it stays even if no symbol is used.
   target_link_libraries(gear::libtorch INTERFACE
     -Wl,--push-state,--no-as-needed "${GEAR_TORCH_LIB}/libtorch_cuda.so" -Wl,--pop-state
     "${GEAR_TORCH_LIB}/libc10_cuda.so" "${GEAR_NVIDIA_LIB}/libcudart.so.13"
     "${GEAR_LIBTORCH_DIR}/nvidia/nccl/lib/libnccl.so.2")
+endif()
+
+# What sources that speak to CUDA need beside it. Only they are compiled differently in a CUDA build,
+# so that the compiler cache serves all others to both kinds of build.
+add_library(gear::cuda INTERFACE IMPORTED GLOBAL)
+if(GEAR_WITH_CUDA)
+  file(GLOB nvidia_headers LIST_DIRECTORIES ON "${GEAR_LIBTORCH_DIR}/nvidia/*/include")
+  target_include_directories(gear::cuda INTERFACE ${CUDAToolkit_INCLUDE_DIRS} ${nvidia_headers})
+  target_compile_definitions(gear::cuda INTERFACE GEAR_WITH_CUDA=1 USE_C10D_NCCL)
 endif()
