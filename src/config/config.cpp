@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 
 namespace gear::config::detail {
 namespace {
@@ -17,6 +18,13 @@ bool parse_number(const std::string& text, T& value) {
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(begin, end, value);
   return error == std::errc() && stop == end && begin != end;
+}
+
+/// The words that YAML takes for nothing.
+bool is_null(const std::string& word) { return word == "null" || word == "Null" || word == "NULL"; }
+
+bool is_control(char character) {
+  return static_cast<unsigned char>(character) < 0x20 || character == 0x7f;
 }
 
 }  // namespace
@@ -63,7 +71,8 @@ std::string format(double value) {
 std::string format(const std::string& value) {
   const std::string harmless =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+";
-  if (!value.empty() && value.find_first_not_of(harmless) == std::string::npos && value[0] != '-') {
+  if (!value.empty() && value.find_first_not_of(harmless) == std::string::npos && value[0] != '-' &&
+      !is_null(value)) {
     return value;
   }
   std::string quoted = "\"";
@@ -71,6 +80,10 @@ std::string format(const std::string& value) {
     if (character == '"' || character == '\\') quoted += '\\';
     if (character == '\n') {
       quoted += "\\n";
+    } else if (is_control(character)) {
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned char>(character));
+      quoted += escaped;
     } else {
       quoted += character;
     }

@@ -5,58 +5,16 @@
 #include <algorithm>
 #include <set>
 
+#include "config/yaml_tree.h"
+#include "gear/config/text.h"
 #include "gear/core/error.h"
 
 namespace gear::config {
 namespace {
 
-std::string origin_of(const YAML::Node& yaml, const std::string& source, bool with_line) {
-  if (!with_line || yaml.Mark().is_null()) return source;
-  return source + ":" + std::to_string(yaml.Mark().line + 1);
-}
-
-/// `depth` levels stand above `yaml`. YAML lets a value contain itself through an alias; the limit
-/// ends that.
-Node convert(const YAML::Node& yaml, const std::string& source, bool with_line, int depth = 0) {
-  constexpr int kMostLevels = 32;
-  Node node;
-  node.origin = origin_of(yaml, source, with_line);
-  if (depth > kMostLevels) {
-    fail(node.origin, ": nests more than ", kMostLevels,
-         " levels deep; does an alias (*name) stand inside its own anchor (&name)?");
-  }
-  switch (yaml.Type()) {
-    case YAML::NodeType::Scalar:
-      node.kind = Node::Kind::kScalar;
-      node.scalar = yaml.Scalar();
-      break;
-    case YAML::NodeType::Sequence:
-      node.kind = Node::Kind::kList;
-      for (const auto& item : yaml) {
-        node.list.push_back(convert(item, source, with_line, depth + 1));
-      }
-      break;
-    case YAML::NodeType::Map:
-      node.kind = Node::Kind::kMap;
-      for (const auto& item : yaml) {
-        const std::string key = item.first.Scalar();
-        if (node.find(key) != nullptr) {
-          fail(origin_of(item.first, source, with_line), ": ", key, ": this key is given twice");
-        }
-        Node child = convert(item.second, source, with_line, depth + 1);
-        child.origin = origin_of(item.first, source, with_line);
-        node.map.emplace_back(key, std::move(child));
-      }
-      break;
-    default:
-      break;
-  }
-  return node;
-}
-
 void merge(Node& base, Node&& top) {
   if (base.kind == Node::Kind::kMap && top.kind == Node::Kind::kNull) return;
-  if (base.kind != Node::Kind::kMap || top.kind != Node::Kind::kMap) {
+  if (base.kind != Node::Kind::kMap || top.kind != Node::Kind::kMap || base.map.empty()) {
     base = std::move(top);
     return;
   }
@@ -84,38 +42,52 @@ std::vector<std::string> names_of_bases(const Node& extends) {
   return names;
 }
 
-Node load_with_bases(const std::filesystem::path& path, std::set<std::string>& open_files) {
+/// The keys and values of the document that `load` reads.
+template <class Load>
+Node top_level(const std::string& source, Load load) {
+  Node top;
+  try {
+    top = tree_of(load(), source, /*with_line=*/true);
+  } catch (const YAML::Exception& cause) {
+    fail(source, ":", cause.mark.line + 1, ": not valid YAML: ", cause.msg);
+  }
+  if (top.kind == Node::Kind::kNull) top.kind = Node::Kind::kMap;  // an empty file sets nothing
+  if (top.kind != Node::Kind::kMap) fail(source, ": expected keys and values at the top level");
+  return top;
+}
+
+/// Canonical paths of the files of one configuration.
+struct Files {
+  std::set<std::string> open;  // the one being read and those that extend it
+  std::set<std::string> read;
+};
+
+Node load_with_bases(const std::filesystem::path& path, Files& files) {
   const std::string source = path.string();
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(path, ignored)) {
     fail(source, ": no such configuration file");
   }
   const std::string canonical = std::filesystem::weakly_canonical(path).string();
-  if (!open_files.insert(canonical).second) {
+  if (files.open.contains(canonical)) {
     fail(source, ": extends itself (through the files it extends)");
   }
-  Node top;
-  try {
-    top = convert(YAML::LoadFile(source), source, true);
-  } catch (const YAML::Exception& cause) {
-    fail(source, ":", cause.mark.line + 1, ": not valid YAML: ", cause.msg);
-  }
-  if (top.kind == Node::Kind::kNull) top.kind = Node::Kind::kMap;  // an empty file sets nothing
-  if (top.kind != Node::Kind::kMap) fail(source, ": expected keys and values at the top level");
-
   Node merged;
   merged.kind = Node::Kind::kMap;
+  if (!files.read.insert(canonical).second) return merged;  // its keys are there already
+  files.open.insert(canonical);
+  Node top = top_level(source, [&] { return YAML::LoadFile(source); });
   const auto extends = std::find_if(top.map.begin(), top.map.end(),
                                     [](auto& item) { return item.first == "extends"; });
   if (extends != top.map.end()) {
     for (const std::string& name : names_of_bases(extends->second)) {
       with_context(extends->second.origin + ": extends",
-                   [&] { merge(merged, load_with_bases(path.parent_path() / name, open_files)); });
+                   [&] { merge(merged, load_with_bases(path.parent_path() / name, files)); });
     }
     top.map.erase(extends);
   }
   merge(merged, std::move(top));
-  open_files.erase(canonical);
+  files.open.erase(canonical);
   return merged;
 }
 
@@ -158,8 +130,12 @@ std::string describe(const Node& node) {
 }
 
 Node load_tree(const std::filesystem::path& path) {
-  std::set<std::string> open_files;
-  return load_with_bases(path, open_files);
+  Files files;
+  return load_with_bases(path, files);
+}
+
+Node parse_tree(const std::string& yaml, const std::string& source) {
+  return top_level(source, [&] { return YAML::Load(yaml); });
 }
 
 void apply_override(Node& root, const std::string& assignment) {
@@ -170,7 +146,7 @@ void apply_override(Node& root, const std::string& assignment) {
   const std::string key = assignment.substr(0, equals);
   Node value;
   try {
-    value = convert(YAML::Load(assignment.substr(equals + 1)), "--set", false);
+    value = tree_of(YAML::Load(assignment.substr(equals + 1)), "--set", false);
   } catch (const YAML::Exception& cause) {
     fail("--set ", key, ": not a valid YAML value: ", cause.msg);
   }

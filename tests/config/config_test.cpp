@@ -161,6 +161,18 @@ TEST_F(ConfigTest, AnAliasInsideItsOwnAnchorIsRefused) {
             "anchor (&name)?");
 }
 
+TEST_F(ConfigTest, AliasesThatMultiplyAreRefused) {
+  std::string text = "a: &a [x, x, x, x, x, x, x, x, x, x]\n";
+  for (char name = 'b'; name < 'k'; ++name) {
+    const std::string before = std::string(" *") + static_cast<char>(name - 1) + ",";
+    text += std::string(1, name) + ": &" + name + " [";
+    for (int i = 0; i < 10; ++i) text += before;
+    text.back() = ']';
+    text += "\n";
+  }
+  EXPECT_NE(error_of(text).find("stands for more than 100000 values"), std::string::npos);
+}
+
 TEST_F(ConfigTest, ASectionWithoutKeysKeepsWhatTheBaseHas) {
   write("base.yaml", "ar:\n  dim: 64\n  heads: 4\n");
   const auto path = write("top.yaml", "extends: base.yaml\nar:\n  # heads: 8\n");
@@ -177,6 +189,17 @@ TEST_F(ConfigTest, LaterFilesAndOverridesWin) {
   EXPECT_EQ(config.ar.widths, (std::vector<int64_t>{3, 4}));
 }
 
+TEST_F(ConfigTest, PiecesThatShareABaseKeepTheirKeysWhenListedTogether) {
+  write("base.yaml", "name: base\nar:\n  dim: 64\n  heads: 4\n");
+  write("small.yaml", "extends: base.yaml\nar:\n  dim: 32\n");
+  write("named.yaml", "extends: base.yaml\nname: named\n");
+  const auto path = write("top.yaml", "extends: [small.yaml, named.yaml]\n");
+  const auto config = config::load<OuterConfig>(path);
+  EXPECT_EQ(config.ar.dim, 32) << "the base, reached again through named.yaml, must not undo it";
+  EXPECT_EQ(config.ar.heads, 4);
+  EXPECT_EQ(config.name, "named");
+}
+
 TEST_F(ConfigTest, DumpLoadsBackToTheSameText) {
   OuterConfig config;
   config.name = "quote \" and: colon";
@@ -186,6 +209,15 @@ TEST_F(ConfigTest, DumpLoadsBackToTheSameText) {
   EXPECT_NE(text.find("  # Model width. [>= 1]\n  dim: 768\n"), std::string::npos);
   const auto path = write("dumped.yaml", text);
   EXPECT_EQ(config::dump(config::load<OuterConfig>(path)), text);
+}
+
+TEST_F(ConfigTest, TextsThatYamlReadsInAnotherWayAreSavedInQuotes) {
+  for (const std::string name : {"null", "NULL", "a\rb\tc\n", "\x01\x7f", "- a", "\xc3\xa9"}) {
+    OuterConfig config;
+    config.name = name;
+    const auto path = write("dumped.yaml", config::dump(config));
+    EXPECT_EQ(config::load<OuterConfig>(path).name, name);
+  }
 }
 
 }  // namespace

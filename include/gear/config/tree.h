@@ -27,7 +27,8 @@ std::string describe(const Node& node);
 
 /// Reads a YAML file. `extends: other.yaml` (a path relative to the file, or a list of them) is
 /// read first and then overridden key by key; a section without any key leaves what it extends as
-/// it is. Throws Error with file and line.
+/// it is. A file that several of them extend counts once, where it is reached first: pieces that
+/// share a base can be listed together. Throws Error with file and line.
 Node load_tree(const std::filesystem::path& path);
 
 /// Applies "a.b.c=value" (value is YAML, so lists are [1, 2]) on top of the tree.
