@@ -4,6 +4,7 @@
 #include <set>
 
 #include "gear/core/error.h"
+#include "gear/core/log.h"
 #include "gear/core/tensor.h"
 #include "gear/core/text.h"
 #include "gear/io/weights.h"
@@ -26,6 +27,21 @@ bool begins_with_any(const std::string& name, const std::vector<std::string>& be
   }
   fail(source, ": lacks ", count, " of the model's parameters (", join(missing),
        "); the file is of another model, or another configuration of it");
+}
+
+/// Nothing of a file is left out in silence. What stands outside of the prefix is another network.
+void tell_unused(const std::string& source, const std::string& prefix,
+                 const std::vector<std::string>& unused) {
+  std::vector<std::string> names;
+  size_t count = 0;
+  for (const std::string& name : unused) {
+    if (!name.starts_with(prefix)) continue;
+    if (++count <= kNamesInMessage) names.push_back(name);
+  }
+  if (count == 0) return;
+  if (count > kNamesInMessage) names.emplace_back("...");
+  log::info(source + ": left out " + std::to_string(count) + (count == 1 ? " tensor" : " tensors") +
+            " that the model has no place for (" + join(names) + ")");
 }
 
 void check_fits(const std::string& where, const at::Tensor& source, const at::Tensor& target) {
@@ -68,6 +84,7 @@ AssignReport assign_weights(torch::nn::Module& module, const TensorMap& tensors,
   for (const auto& [name, tensor] : tensors) {
     if (!used.contains(name)) report.unused.push_back(name);
   }
+  tell_unused(source, options.prefix, report.unused);
   return report;
 }
 

@@ -99,6 +99,9 @@ NpyHeader read_header(const std::string& where, std::string_view npy) {
 }
 
 void check_size(const std::string& where, const NpyHeader& header, size_t npy_bytes) {
+  if (header.shape.size() > kMaxDims) {
+    fail(where, ": shape has ", header.shape.size(), " dimensions, more than ", kMaxDims);
+  }
   const auto bytes = tensor_bytes(header.shape, header.dtype);
   if (!bytes) fail(where, ": shape ", sizes_string(header.shape), " overflows 63 bits");
   if (*bytes != npy_bytes - header.data_begin) {

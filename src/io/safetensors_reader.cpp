@@ -1,14 +1,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "gear/core/error.h"
 #include "gear/core/tensor.h"
 #include "gear/io/mapped_file.h"
 #include "gear/io/safetensors.h"
 #include "io/safetensors_dtypes.h"
+#include "io/strict_json.h"
 
 namespace gear::io {
 namespace {
@@ -17,41 +16,15 @@ static_assert(std::endian::native == std::endian::little, "safetensors data is l
 
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the format's own reader
-constexpr int kMaxDepth = 4;                       // {"name": {"shape": [...]}} needs three
+constexpr size_t kMaxDepth = 4;                    // {"name": {"shape": [...]}} needs three
 
 using Json = nlohmann::json;
 
-struct Header {
-  Json json;
-  std::vector<std::string> keys;  // of the outer object, in file order
-};
-
-/// Parses the header, refusing a key that occurs twice in one object: readers would disagree on
-/// which one counts.
-Header parse_header(const std::string& path, std::string_view text) {
-  Header header;
-  std::vector<std::set<std::string>> open_objects;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > kMaxDepth) fail(path, ": the header is nested deeper than safetensors allows");
-    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
-    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!open_objects.back().insert(key).second) {
-        fail(path, ": the header names '", key, "' twice");
-      }
-      if (open_objects.size() == 1) header.keys.push_back(key);
-    }
-    return true;
-  };
-  try {
-    header.json = Json::parse(text.begin(), text.end(), watch);
-  } catch (const Json::exception& error) {
-    fail(path, ": the header is not valid JSON (", error.what(),
-         "); the file is damaged or not a safetensors file");
-  }
-  if (!header.json.is_object()) {
-    fail(path, ": the header is a JSON ", header.json.type_name(), ", expected an object");
+/// An object of JSON, in which no key occurs twice.
+StrictJson parse_header(const std::string& path, std::string_view text) {
+  StrictJson header = parse_strict_json(path + ": the header", text, kMaxDepth);
+  if (!header.value.is_object()) {
+    fail(path, ": the header is a JSON ", header.value.type_name(), ", expected an object");
   }
   return header;
 }
@@ -98,6 +71,9 @@ at::ScalarType read_dtype(const std::string& where, const Json& entry) {
 uint64_t read_shape(const std::string& where, const Json& entry, TensorInfo& info) {
   const auto found = entry.find("shape");
   if (found == entry.end() || !found->is_array()) fail(where, ": shape is missing");
+  if (found->size() > kMaxDims) {
+    fail(where, ": shape has ", found->size(), " dimensions, more than ", kMaxDims);
+  }
   for (const auto& size : *found) {
     if (!size.is_number_unsigned() || size.get<uint64_t>() > INT64_MAX) {
       fail(where, ": shape ", found->dump(), " holds something that is not a size");
@@ -168,7 +144,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
   const auto header = parse_header(file_->path(), text);
   const uint64_t data_begin = kLengthBytes + text.size();
   for (const auto& name : header.keys) {
-    const auto& entry = header.json.at(name);
+    const auto& entry = header.value.at(name);
     if (name == "__metadata__") {
       metadata_ = read_metadata(file_->path(), entry);
       continue;

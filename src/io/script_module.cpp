@@ -2,17 +2,14 @@
 
 #include <string>
 
-#include "gear/core/error.h"
+#include "io/walk_limits.h"
 
 namespace gear::io {
 namespace {
 
 using Kind = PickleValue::Kind;
 
-constexpr int kMaxDepth = 100;
-constexpr int64_t kMaxVisits = 1'000'000;
-
-/// Walks the attributes of modules with bounds: an object may be shared, or even hold itself.
+/// Walks the attributes of modules.
 class ScriptWalker {
  public:
   TensorMap collect(const PickleValue& root) {
@@ -22,19 +19,18 @@ class ScriptWalker {
 
  private:
   void visit(const PickleValue& module, const std::string& prefix, int depth) {
-    if (depth > kMaxDepth || ++visits_ > kMaxVisits) {
-      fail("the modules are nested deeper or shared more often than in any network");
-    }
     if (module.state == nullptr) return;
     for (const auto& [key, value] : module.state->entries) {
       if (!key->is(Kind::kString)) continue;
-      if (value->is(Kind::kTensor)) tensors_[prefix + key->text] = value->tensor;
-      if (value->is(Kind::kObject)) visit(*value, prefix + key->text + ".", depth + 1);
+      const std::string name = prefix + key->text;
+      limits_.count(depth, name);
+      if (value->is(Kind::kTensor)) tensors_[name] = value->tensor;
+      if (value->is(Kind::kObject)) visit(*value, name + ".", depth + 1);
     }
   }
 
   TensorMap tensors_;
-  int64_t visits_ = 0;
+  WalkLimits limits_;
 };
 
 }  // namespace

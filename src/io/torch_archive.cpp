@@ -9,6 +9,7 @@
 #include "gear/io/safetensors.h"
 #include "io/torch_storages.h"
 #include "io/unpickler.h"
+#include "io/walk_limits.h"
 #include "io/zip_reader.h"
 
 namespace gear::io {
@@ -22,6 +23,7 @@ constexpr char kPickleStart = '\x80';
 constexpr std::string_view kLegacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 constexpr int64_t kLegacyProtocol = 1001;
 constexpr std::string_view kPickleRecord = "/data.pkl";
+constexpr size_t kMostFactBytes = 80;
 
 /// The key under which `tensor` stands, for messages.
 std::string name_of(const PickleTree& tree, const PickleValue& tensor) {
@@ -61,8 +63,8 @@ void check_byte_order(const ZipReader& zip, const std::string& path, const std::
   }
 }
 
-const PickleValue* read_zip(const std::shared_ptr<const MappedFile>& file, PickleTree& tree) {
-  const ZipReader zip(file);
+const PickleValue* read_zip(const ZipReader& zip, const std::shared_ptr<const MappedFile>& file,
+                            PickleTree& tree, bool check_values) {
   const std::string root = root_folder(zip, file->path());
   check_byte_order(zip, file->path(), root + "/byteorder");
   const auto pickle = zip.bytes(zip.record(root + std::string(kPickleRecord)));
@@ -73,17 +75,35 @@ const PickleValue* read_zip(const std::shared_ptr<const MappedFile>& file, Pickl
   });
   for (auto& [key, entry] : storages.entries()) {
     const std::string name = root + "/data/" + key;
-    const ZipRecord& record = zip.record(name);
+    const ZipRecord& record = check_values ? zip.record(name) : zip.unchecked_record(name);
     if (record.size < static_cast<uint64_t>(entry.bytes())) {
       fail(file->path(), ": record ", name, " has ", record.size, " bytes, but the storage needs ",
            entry.bytes());
     }
-    entry.value->tensor = with_context(file->path() + ": record " + name, [&] {
-      return tensor_over(file, record.begin, {entry.count}, entry.dtype);
+    entry.value->tensor = with_context(file->path() + ": record " + name, [&, &entry = entry] {
+      return storage_over(file, record.begin, entry);
     });
   }
   with_context(file->path(), [&] { build_tensors(tree); });
   return value;
+}
+
+/// What the small records of the archive say.
+TorchArchive::Facts facts_of(const ZipReader& zip, const std::string& path) {
+  const std::string root = root_folder(zip, path);
+  TorchArchive::Facts facts = {{"container", "zip, of PyTorch 1.6 or later"}};
+  for (const auto& [record, label] :
+       {std::pair("/version", "format version"), std::pair("/byteorder", "byte order"),
+        std::pair("/.data/serialization_id", "serialization id")}) {
+    const auto found = zip.records().find(root + record);
+    if (found == zip.records().end() || found->second.deflated) continue;
+    std::string text(zip.bytes(zip.record(found->first)));
+    text.erase(std::min(text.find_last_not_of(" \n\r") + 1, text.size()));
+    facts.emplace_back(label, text.substr(0, kMostFactBytes));
+  }
+  const bool checksums = zip.unchecked_record(root + std::string(kPickleRecord)).crc32 != 0;
+  facts.emplace_back("checksums", checksums ? "CRC-32 of every record" : "left out by the writer");
+  return facts;
 }
 
 /// The older stream: four pickles (magic number, protocol, machine, the value), a pickled list of
@@ -143,9 +163,8 @@ class LegacyReader {
     if (left - sizeof count < static_cast<uint64_t>(entry.bytes())) {
       fail("ends within storage ", key, "; it is truncated, fetch or copy it again");
     }
-    entry.value->tensor = with_context("storage " + key, [&] {
-      return tensor_over(file_, at + sizeof count, {count}, entry.dtype);
-    });
+    entry.value->tensor = with_context(
+        "storage " + key, [&] { return storage_over(file_, at + sizeof count, entry); });
     return at + sizeof count + static_cast<uint64_t>(entry.bytes());
   }
 
@@ -162,8 +181,7 @@ const PickleValue* read_legacy(const std::shared_ptr<const MappedFile>& file, Pi
   });
 }
 
-/// Walks dictionaries, lists and tuples with bounds: values may be shared many times over, or even
-/// hold themselves.
+/// Walks dictionaries, lists and tuples.
 class TensorCollector {
  public:
   std::vector<std::pair<std::string, at::Tensor>> collect(const PickleValue& root) {
@@ -172,13 +190,8 @@ class TensorCollector {
   }
 
  private:
-  static constexpr int kMaxDepth = 100;
-  static constexpr int64_t kMaxVisits = 1'000'000;
-
   void visit(const PickleValue& value, const std::string& name, int depth) {
-    if (depth > kMaxDepth || ++visits_ > kMaxVisits) {
-      fail("the values are nested deeper or shared more often than in any checkpoint");
-    }
+    limits_.count(depth, name);
     if (value.is(Kind::kTensor)) tensors_.emplace_back(name, value.tensor);
     if (value.is(Kind::kDict)) visit_entries(value, name, depth);
     if (value.is(Kind::kList) || value.is(Kind::kTuple)) {
@@ -207,18 +220,22 @@ class TensorCollector {
   }
 
   std::vector<std::pair<std::string, at::Tensor>> tensors_;
-  int64_t visits_ = 0;
+  WalkLimits limits_;
 };
 
 }  // namespace
 
-TorchArchive::TorchArchive(const std::filesystem::path& path) : path_(path.string()) {
+TorchArchive::TorchArchive(const std::filesystem::path& path, const TorchArchiveOptions& options)
+    : path_(path.string()) {
   const auto file = MappedFile::open(path);
   tree_ = std::make_shared<PickleTree>(file->size());
   if (file->bytes().starts_with(kZipStart)) {
-    root_ = read_zip(file, *tree_);
+    const ZipReader zip(file);
+    root_ = read_zip(zip, file, *tree_, options.check_values);
+    facts_ = facts_of(zip, path_);
   } else if (recognises(*file)) {
     root_ = read_legacy(file, *tree_);
+    facts_ = {{"container", "stream of pickles, of PyTorch before 1.6"}, {"checksums", "none"}};
   } else {
     fail(path_, ": is not a file of torch.save");
   }

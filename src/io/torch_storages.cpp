@@ -2,49 +2,16 @@
 
 #include <ATen/ops/as_strided.h>
 
-#include <array>
-#include <string_view>
-
 #include "gear/core/error.h"
 #include "gear/core/tensor.h"
 #include "gear/io/mapped_file.h"
+#include "io/torch_dtypes.h"
 
 namespace gear::io {
 namespace {
 
 using Kind = PickleValue::Kind;
 
-constexpr std::array<std::pair<std::string_view, at::ScalarType>, 15> kStorageTypes{{
-    {"torch.DoubleStorage", at::kDouble},
-    {"torch.FloatStorage", at::kFloat},
-    {"torch.HalfStorage", at::kHalf},
-    {"torch.BFloat16Storage", at::kBFloat16},
-    {"torch.LongStorage", at::kLong},
-    {"torch.IntStorage", at::kInt},
-    {"torch.ShortStorage", at::kShort},
-    {"torch.CharStorage", at::kChar},
-    {"torch.ByteStorage", at::kByte},
-    {"torch.BoolStorage", at::kBool},
-    {"torch.ComplexFloatStorage", at::kComplexFloat},
-    {"torch.ComplexDoubleStorage", at::kComplexDouble},
-    {"torch.UntypedStorage", at::kByte},
-    {"torch.storage.UntypedStorage", at::kByte},
-    {"torch.storage._UntypedStorage", at::kByte},
-}};
-
-/// The dtypes that torch._utils._rebuild_tensor_v3 serves.
-constexpr std::array<std::pair<std::string_view, at::ScalarType>, 8> kUntypedDtypes{{
-    {"torch.uint16", at::kUInt16},
-    {"torch.uint32", at::kUInt32},
-    {"torch.uint64", at::kUInt64},
-    {"torch.float8_e4m3fn", at::kFloat8_e4m3fn},
-    {"torch.float8_e4m3fnuz", at::kFloat8_e4m3fnuz},
-    {"torch.float8_e5m2", at::kFloat8_e5m2},
-    {"torch.float8_e5m2fnuz", at::kFloat8_e5m2fnuz},
-    {"torch.float8_e8m0fnu", at::kFloat8_e8m0fnu},
-}};
-
-constexpr size_t kMaxDims = 64;
 constexpr int64_t kMaxExpanded = int64_t{1} << 28;  // elements of a tensor with strides of zero
 
 at::ScalarType storage_dtype(const PickleValue& type) {
@@ -131,6 +98,14 @@ PickleValue* StorageTable::add(const PickleValue& id) {
   value->text = key;
   entries_[key] = {value, dtype, count};
   return value;
+}
+
+at::Tensor storage_over(const std::shared_ptr<const MappedFile>& file, size_t offset,
+                        const StorageEntry& entry) {
+  constexpr uintptr_t kWidest = 8;  // bytes, of kUntypedDtypes
+  const auto storage = tensor_over(file, offset, {entry.count}, entry.dtype);
+  const bool aligned = reinterpret_cast<uintptr_t>(storage.const_data_ptr()) % kWidest == 0;
+  return entry.dtype != at::kByte || aligned ? storage : storage.clone();
 }
 
 void build_tensor(PickleValue& value) {

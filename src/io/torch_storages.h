@@ -2,12 +2,15 @@
 
 #include <torch/types.h>
 
+#include <memory>
 #include <string>
 #include <unordered_map>
 
 #include "gear/io/pickle.h"
 
 namespace gear::io {
+
+class MappedFile;
 
 /// A storage as a pickle describes it: its record in the file, element type and count. The
 /// PickleValue holds the key in `text`, and the flat elements in `tensor` once they are known.
@@ -32,6 +35,11 @@ class StorageTable {
   PickleTree& tree_;
   std::unordered_map<std::string, StorageEntry> entries_;
 };
+
+/// The elements of a storage, `offset` bytes into the file; as tensor_over, but bytes are aligned
+/// for every dtype that a tensor may read them as.
+at::Tensor storage_over(const std::shared_ptr<const MappedFile>& file, size_t offset,
+                        const StorageEntry& entry);
 
 /// Gives a described tensor its values: a view of its storage. Sizes, strides and offset are
 /// checked; the message of an Error has no path.

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kHighestProtocol = 5;
 constexpr unsigned char kStop = '.';
+constexpr size_t kMostNameBytes = 500;  // each use copies the name, which a few bytes can repeat
 
 /// Python 2 names of modules that Python 3 renamed.
 std::string_view current_module(std::string_view module) {
@@ -321,6 +322,10 @@ void Unpickler::recall(uint64_t index) {
 }
 
 void Unpickler::push_global(std::string_view module, std::string_view name) {
+  if (module.size() + name.size() > kMostNameBytes) {
+    fail("the pickle names a class by ", module.size() + name.size(), " bytes, more than ",
+         kMostNameBytes);
+  }
   push_text(Kind::kGlobal, std::string(current_module(module)) + "." + std::string(name));
 }
 

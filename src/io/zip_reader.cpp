@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <vector>
 
 #include "gear/core/error.h"
 
@@ -25,16 +26,20 @@ constexpr uint64_t kStored = 0;
 constexpr uint64_t kDeflated = 8;
 constexpr uint64_t kMaxDeflateRatio = 1032;  // zlib's technical details
 constexpr size_t kZlibPiece = size_t{1} << 30;
+constexpr size_t kChecksumPiece = size_t{1} << 26;
 constexpr uint64_t kMaxComment = 65535;
 constexpr uint64_t kZip64Extra = 1;
 constexpr uint64_t kInZip64Extra = 0xffffffff;
 
-uint32_t crc32_of(std::string_view bytes) {
+/// The checksum of the bytes, `forget(offset, bytes)` called for each piece that is done.
+template <class Forget>
+uint32_t crc32_of(std::string_view bytes, Forget&& forget) {
   uLong crc = ::crc32(0, nullptr, 0);
-  while (!bytes.empty()) {  // zlib counts in 32 bits
-    const size_t piece = std::min<size_t>(bytes.size(), kZlibPiece);
-    crc = ::crc32(crc, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(piece));
-    bytes.remove_prefix(piece);
+  for (size_t at = 0; at < bytes.size(); at += kChecksumPiece) {
+    const auto piece = bytes.substr(at, kChecksumPiece);
+    crc =
+        ::crc32(crc, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size()));
+    forget(at, piece.size());
   }
   return static_cast<uint32_t>(crc);
 }
@@ -84,6 +89,21 @@ ZipReader::Directory ZipReader::find_directory() const {
 void ZipReader::read_directory(const Directory& directory) {
   uint64_t at = directory.begin;
   for (uint64_t i = 0; i < directory.records; ++i) at = read_entry(at, directory);
+  check_overlap();
+}
+
+void ZipReader::check_overlap() const {
+  std::vector<const std::pair<const std::string, ZipRecord>*> order;
+  for (const auto& item : records_) order.push_back(&item);
+  std::sort(order.begin(), order.end(),
+            [](const auto* a, const auto* b) { return a->second.begin < b->second.begin; });
+  for (size_t i = 1; i < order.size(); ++i) {
+    const ZipRecord& before = order[i - 1]->second;
+    if (order[i]->second.begin - before.begin < before.packed_size) {
+      fail(file_->path(), ": records ", order[i - 1]->first, " and ", order[i]->first,
+           " share bytes, which no program writes; do not trust the file");
+    }
+  }
 }
 
 uint64_t ZipReader::read_entry(uint64_t at, const Directory& directory) {
@@ -151,20 +171,29 @@ const ZipRecord& ZipReader::find(const std::string& name) const {
   return found->second;
 }
 
-void ZipReader::check_crc(const std::string& name, std::string_view content) const {
-  if (crc32_of(content) != find(name).crc32) {
+void ZipReader::check_crc(const std::string& name, uint32_t crc) const {
+  if (crc != find(name).crc32) {
     fail(file_->path(), ": record ", name, " is damaged (its checksum differs); fetch it again");
   }
 }
 
-const ZipRecord& ZipReader::record(const std::string& name) const {
+const ZipRecord& ZipReader::unchecked_record(const std::string& name) const {
   const ZipRecord& found = find(name);
   if (found.deflated) {
     fail(file_->path(), ": record ", name,
          " is compressed; PyTorch stores records as they are, so ",
          "another program packed the archive: unpack it and pack it again with zip -0");
   }
-  check_crc(name, bytes(found));
+  return found;
+}
+
+const ZipRecord& ZipReader::record(const std::string& name) const {
+  const ZipRecord& found = unchecked_record(name);
+  if (found.crc32 == 0) return found;  // PyTorch was told to leave it out (set_crc32_options)
+  // A look at all of a large archive must not keep all of it in memory.
+  check_crc(name, crc32_of(bytes(found), [&](size_t at, size_t count) {
+              file_->forget(found.begin + at, count);
+            }));
   return found;
 }
 
@@ -195,7 +224,7 @@ std::string ZipReader::inflated(const std::string& name) const {
   if (status != Z_STREAM_END || written != content.size()) {
     fail(file_->path(), ": record ", name, " is damaged (it does not unpack); fetch it again");
   }
-  check_crc(name, content);
+  check_crc(name, crc32_of(content, [](size_t, size_t) {}));
   return content;
 }
 

@@ -31,6 +31,8 @@ class ZipReader {
   /// A stored record, its checksum compared. Throws Error when it is absent, damaged, or
   /// compressed.
   const ZipRecord& record(const std::string& name) const;
+  /// The same without a look at its bytes.
+  const ZipRecord& unchecked_record(const std::string& name) const;
   /// The content of a deflated record. Throws Error when it is absent or damaged.
   std::string inflated(const std::string& name) const;
   std::string_view bytes(const ZipRecord& record) const {
@@ -48,9 +50,11 @@ class ZipReader {
   void read_directory(const Directory& directory);
   /// Adds the record of the entry at `at` and returns where the next entry begins.
   uint64_t read_entry(uint64_t at, const Directory& directory);
+  /// A small file could otherwise unfold the same bytes into a record after the other.
+  void check_overlap() const;
   void read_zip64_sizes(uint64_t extra, uint64_t end, ZipRecord& record) const;
   const ZipRecord& find(const std::string& name) const;
-  void check_crc(const std::string& name, std::string_view content) const;
+  void check_crc(const std::string& name, uint32_t crc) const;
   uint64_t data_begin(const std::string& name, uint64_t header) const;
   uint64_t number(uint64_t offset, int bytes) const;
 

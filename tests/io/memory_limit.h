@@ -21,20 +21,16 @@ inline constexpr bool kMemoryCanBeLimited = true;
 inline constexpr const char* kMemoryCannotBeLimited =
     "AddressSanitizer does not allow to limit memory";
 
-/// The message of the Error that `action` throws in a process of its own, which may map `mib` MiB
-/// more than it has now; "" when it throws none, "crashed" when that process does not end by
-/// itself.
+/// The message of the Error that `action` throws in a process of its own with this limit of
+/// setrlimit(2); "" when it throws none, "crashed" when that process does not end by itself.
 template <class Action>
-std::string error_with_memory(uint64_t mib, Action&& action) {
+std::string error_with_limit(__rlimit_resource resource, rlim_t most, Action&& action) {
   int ends[2];
   if (::pipe(ends) != 0) return "no pipe";
   const pid_t child = ::fork();
   if (child == 0) {
-    uint64_t pages = 0;
-    std::ifstream("/proc/self/statm") >> pages;
-    const rlim_t bytes = pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) + (mib << 20);
-    const rlimit limit{bytes, bytes};
-    if (::setrlimit(RLIMIT_AS, &limit) != 0) ::_exit(1);
+    const rlimit limit{most, most};
+    if (::setrlimit(resource, &limit) != 0) ::_exit(1);
     const std::string message = error_of(action);
     const bool written =
         ::write(ends[1], message.data(), message.size()) == static_cast<ssize_t>(message.size());
@@ -50,6 +46,15 @@ std::string error_with_memory(uint64_t mib, Action&& action) {
   int status = 0;
   ::waitpid(child, &status, 0);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? message : "crashed";
+}
+
+/// The same in a process that may map `mib` MiB more than this one has now.
+template <class Action>
+std::string error_with_memory(uint64_t mib, Action&& action) {
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlim_t now = pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return error_with_limit(RLIMIT_AS, now + (mib << 20), action);
 }
 
 }  // namespace gear::io

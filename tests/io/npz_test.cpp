@@ -90,6 +90,9 @@ TEST(ReadNpy, RefusesWhatItCannotReadWithASentence) {
   EXPECT_THAT(refusal(npy("|O", false, "(6,)", data)), HasSubstr("arrays of dtype |O"));
   EXPECT_THAT(refusal(npy("<f4", false, "(7,)", data)), HasSubstr("needs 28 bytes, found 24"));
   EXPECT_THAT(refusal(npy("<f4", false, "(-1,)", data)), HasSubstr("bad shape"));
+  std::string ones = "(";
+  for (int i = 0; i < 65; ++i) ones += "1, ";
+  EXPECT_THAT(refusal(npy("|u1", true, ones + ")", "x")), HasSubstr("65 dimensions"));
   EXPECT_THAT(refusal(npy("<f4", false, "(4611686018427387904, 4)", data)), HasSubstr("overflows"));
   EXPECT_THAT(refusal(npy("<f4", false, "(4611686018427387904, 4, 0)", "")),
               HasSubstr("overflows"));
@@ -134,6 +137,17 @@ TEST(ReadNpz, ASizeThatNoCompressionReachesIsNotAllocated) {
                                          .content = array}}));
   EXPECT_THAT(error_of([&] { read_npz(folder / "a.npz"); }),
               HasSubstr("cannot hold the 4000000000"));
+}
+
+TEST(ReadNpz, ArraysThatShareBytesAreRefused) {
+  const TemporaryFolder folder;
+  const std::string array = npy("<f4", false, "(6,)", six_floats());
+  std::string bytes = stored_zip({{"a.npy", array}, {"b.npy", array}});
+  const size_t entry = bytes.rfind("b.npy") - 46;  // in the directory
+  bytes.replace(entry + 42, 4, 4, '\0');           // where the first record begins
+  write_bytes(folder / "a.npz", bytes);
+  EXPECT_THAT(error_of([&] { read_npz(folder / "a.npz"); }),
+              HasSubstr("records a.npy and b.npy share bytes"));
 }
 
 TEST(ReadNpz, DamagedArraysAreNoticed) {

@@ -69,14 +69,20 @@ inline std::string torch_zip(const std::string& body) {
                      {"archive/version", "3\n"}});
 }
 
-/// The same in the format before PyTorch 1.6, which lists the storages that the value uses.
-inline std::string torch_legacy(const std::string& body) {
+/// The pickles of a file before PyTorch 1.6 that has the storages `keys`, whose data follow them.
+inline std::string legacy_pickles(const std::string& body, const std::vector<std::string>& keys) {
   const std::string magic = std::string("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19");
-  std::string file = pickled::whole(magic) + pickled::whole(pickled::integer(1001)) +
-                     pickled::whole(pickled::dict({{"little_endian", "\x88"}})) +
-                     pickled::whole(body);
-  if (body.find(pickled::text("storage")) == std::string::npos) return file + pickled::whole("]");
-  file += pickled::whole("]" + pickled::text("0") + "a");
+  std::string list = "]";
+  for (const auto& key : keys) list += pickled::text(key) + "a";
+  return pickled::whole(magic) + pickled::whole(pickled::integer(1001)) +
+         pickled::whole(pickled::dict({{"little_endian", "\x88"}})) + pickled::whole(body) +
+         pickled::whole(list);
+}
+
+/// The same as torch_zip in the format before PyTorch 1.6, which lists the storages in use.
+inline std::string torch_legacy(const std::string& body) {
+  if (body.find(pickled::text("storage")) == std::string::npos) return legacy_pickles(body, {});
+  std::string file = legacy_pickles(body, {"0"});
   append_number(file, 10, 8);
   return file + floats({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
 }

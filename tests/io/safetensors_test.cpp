@@ -11,6 +11,7 @@
 
 #include <cstring>
 
+#include "io/memory_limit.h"
 #include "io/temporary_folder.h"
 
 namespace gear::io {
@@ -162,6 +163,13 @@ std::string two(const std::string& first_offsets, const std::string& second_offs
          R"(},"b":{"dtype":"F32","shape":[2],"data_offsets":)" + second_offsets + "}}";
 }
 
+/// A shape of `dims` dimensions of size one.
+std::string ones(int dims) {
+  std::string shape = "[1";
+  for (int i = 1; i < dims; ++i) shape += ",1";
+  return shape + "]";
+}
+
 class HostileSafetensors : public ::testing::TestWithParam<Attack> {};
 
 TEST_P(HostileSafetensors, IsRefusedWithASentence) {
@@ -205,6 +213,8 @@ const Attack kAttacks[] = {
      "overflows"},
     {"ShapeOverflowBehindAZero", file_with(one("F32", "[0,4611686018427387904,4]", "[0,0]"), 0),
      "overflows"},
+    {"TooManyDimensions", file_with(one("U8", ones(65), "[0,1]"), 1),
+     "65 dimensions, more than 64"},
     {"ShapeMismatch", file_with(one("F32", "[3]", "[0,8]"), 8), "needs 12 bytes"},
     {"OneOffset", file_with(one("F32", "[1]", "[0]"), 4), "must be two numbers"},
     {"NegativeOffset", file_with(one("F32", "[1]", "[-4,0]"), 4), "must be two numbers"},
@@ -244,6 +254,16 @@ TEST(Safetensors, BoolBytesOtherThanZeroAndOneAreRefused) {
   const SafetensorsFile file(folder / "x.safetensors");
   EXPECT_THAT(error_of([&] { file.tensor("w"); }),
               HasSubstr("w: booleans must be bytes of 0 and 1, found 2"));
+}
+
+TEST(Safetensors, AFileCutAnywhereIsRefused) {
+  const TemporaryFolder folder;
+  write_safetensors(folder / "x", {{"a", at::zeros({3})}, {"b", at::zeros({2, 2}, at::kHalf)}});
+  const std::string good = read_bytes(folder / "x");
+  for (size_t size = 0; size < good.size(); ++size) {
+    write_bytes(folder / "x", good.substr(0, size));
+    EXPECT_NE(error_of([&] { SafetensorsFile file(folder / "x"); }), "") << size << " bytes";
+  }
 }
 
 TEST(Safetensors, AFolderAndAMissingFileAreNamed) {

@@ -44,7 +44,7 @@ TEST(ScriptModule, ThatHoldsItselfIsRefused) {
                            dict({{"self", std::string("h\x00", 2)}}) + "b";
   write_bytes(folder / "x.pt", torch_zip(body));
   EXPECT_THAT(error_of([&] { load_tensors(folder / "x.pt"); }),
-              HasSubstr("x.pt: the modules are nested deeper or shared more often"));
+              HasSubstr("x.pt: the values are nested deeper, shared more often"));
 }
 
 TEST(ScriptModule, AttributesWithoutTensorsAreNoWeights) {

@@ -3,6 +3,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/rand.h>
+#include <caffe2/serialize/inline_container.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/jit/serialization/pickle.h>
@@ -65,6 +66,20 @@ TEST_P(EitherFormat, ViewsOfOneStorageShareIt) {
   EXPECT_EQ(file.tensor("columns")[0][0].item<float>(), 2.0F);
 }
 
+TEST_P(EitherFormat, UntypedStoragesAreAlignedForTheDtypeOfTheirTensors) {
+  const std::string untyped = storage("0", 10, "UntypedStorage");
+  const std::string wide = global("torch._utils", "_rebuild_tensor_v3") + "(" + untyped +
+                           integer(0) + tuple({1}) + tuple({1}) + "\x89" +
+                           global("collections", "OrderedDict") + ")R" + global("torch", "uint64") +
+                           "tR";
+  for (const std::string padding : {"", "a", "ab", "abcd"}) {  // moves what follows in the file
+    const Written file(bytes(dict({{"w", wide}, {"x", text(padding)}})));
+    const auto tensor = file.archive->root().find("w")->tensor;
+    EXPECT_EQ(tensor.scalar_type(), at::kUInt64);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 8, 0U) << padding;
+  }
+}
+
 TEST_P(EitherFormat, ObjectsOfUnknownClassesBecomeRecords) {
   const std::string object = global("argparse", "Namespace") + ")\x81" +
                              dict({{"lr", "G" + std::string("\x3f\xf0\0\0\0\0\0\0", 8)}}) + "b";
@@ -123,6 +138,14 @@ TEST_P(EitherFormat, ListsSharedExponentiallyOftenNeitherHangNorFillMemory) {
   EXPECT_THAT(error_of([&] { collect_tensors(file.archive->root()); }), HasSubstr("shared more"));
 }
 
+TEST_P(EitherFormat, ALongKeySharedOftenDoesNotFillMemory) {
+  const std::string key = text(std::string(1'000'000, 'k'));
+  std::string body = "](}q\x01" + key + "]s";  // a list that holds one dictionary many times
+  for (int i = 0; i < 100'000; ++i) body += "h\x01";
+  const Written file(bytes(body + "e"));
+  EXPECT_THAT(error_of([&] { collect_tensors(file.archive->root()); }), HasSubstr("named longer"));
+}
+
 TEST_P(EitherFormat, ADeepValueIsReadAndDestroyedWithoutRecursion) {
   const Written file(bytes(std::string(300000, '(') + std::string(300000, 't')));
   EXPECT_TRUE(file.archive->root().is(PickleValue::Kind::kTuple));
@@ -172,6 +195,7 @@ TEST_P(EitherFormat, HostileNumbersAreRefusedWithASentence) {
        "a",
        "appends to a dictionary"},
       {"call of a string", text("x") + ")R", "calls a string"},
+      {"long name", global("collections", std::string(1000, 'A')), "names a class by 1011 bytes"},
   };
   for (const auto& attack : attacks) {
     EXPECT_THAT(refusal(bytes(attack.body)), HasSubstr(attack.sentence)) << attack.name;
@@ -214,6 +238,45 @@ TEST(TorchArchive, DamagedDataIsNoticedByItsChecksum) {
   const size_t data = bytes.find("archive/data/0") + 14;
   bytes[data + 5] ^= 1;
   EXPECT_THAT(refusal(bytes), HasSubstr("record archive/data/0 is damaged"));
+}
+
+TEST(TorchArchive, AFlippedBitAnywhereInAZipIsRefusedOrChangesNothing) {
+  const std::string good = torch_zip(dict({{"w", tensor(storage("0", 10), {10}, {1})}}));
+  const TemporaryFolder folder;
+  size_t refused = 0;
+  for (size_t at = 0; at < good.size(); ++at) {
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ (1 << at % 8));
+    write_bytes(folder / "x.pt", bad);
+    const std::string error = error_of([&] {
+      const TorchArchive archive(folder / "x.pt");
+      EXPECT_TRUE(at::equal(archive.root().find("w")->tensor, at::arange(10, at::kFloat))) << at;
+    });
+    if (!error.empty()) ++refused;
+  }
+  EXPECT_GT(refused, good.size() / 3);  // the rest are dates, versions and the like
+}
+
+TEST(TorchArchive, AFileWhoseWriterLeftOutChecksumsIsRead) {
+  // As torch.save does after torch.serialization.set_crc32_options(False).
+  std::string bytes;
+  {
+    caffe2::serialize::PyTorchStreamWriter writer(
+        [&](const void* data, size_t size) {
+          bytes.append(static_cast<const char*>(data), size);
+          return size;
+        },
+        /*compute_crc32=*/false);
+    const std::string body = whole(dict({{"w", tensor(storage("0", 10), {10}, {1})}}));
+    const std::string data = floats({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+    writer.writeRecord("data.pkl", body.data(), body.size());
+    writer.writeRecord("data/0", data.data(), data.size());
+    writer.writeEndOfFile();
+  }
+  const Written file(bytes);
+  EXPECT_TRUE(at::equal(file.tensor("w"), at::arange(10, at::kFloat)));
+  EXPECT_THAT(file.archive->facts(),
+              ::testing::Contains(::testing::Pair("checksums", "left out by the writer")));
 }
 
 TEST(TorchArchive, CompressedRecordsAreNamed) {

@@ -2,7 +2,9 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/rand.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -82,6 +84,14 @@ TEST(LoadTensors, TransformerComesFromEmaThenLiveThenModel) {
   EXPECT_EQ(value_of(load(body, ar_sections(false)), "w"), 1.0F);
 }
 
+TEST(LoadTensors, TransformerComesFromTheKeysOfOtherReleasesToo) {
+  for (const std::string key : {"model", "module", "state_dict"}) {
+    const std::string body = dict({{key, dict({{"w", number(3)}})}});
+    EXPECT_EQ(value_of(load(body, ar_sections()), "w"), 3.0F) << key;
+    EXPECT_EQ(value_of(load(body, ar_sections(false)), "w"), 3.0F) << key;
+  }
+}
+
 TEST(LoadTensors, LightningShadowsReplaceLiveWeights) {
   const auto tensors = load(dict({{"state_dict", dict({{"encoder.conv.weight", number(1)},
                                                        {"encoder.table", number(2)},
@@ -147,6 +157,12 @@ TEST(LoadTensors, AnIndexCannotLeaveItsFolderOrLie) {
   EXPECT_THAT(error_of([&] { load_tensors(index); }), HasSubstr("b is not in s.safetensors"));
   write_bytes(index, R"({"weight_map":{"b":"m.index.json"}})");
   EXPECT_THAT(error_of([&] { load_tensors(index); }), HasSubstr("must not name another index"));
+  write_bytes(folder / "other.bin", R"({"weight_map":{"b":"other.bin"}})");
+  write_bytes(index, R"({"weight_map":{"b":"other.bin"}})");
+  EXPECT_THAT(error_of([&] { load_tensors(index); }), HasSubstr("must not name another index"));
+  const std::string nested = std::string(200'000, '[') + std::string(200'000, ']');
+  write_bytes(index, R"({"weight_map":{"b":)" + nested + "}}");
+  EXPECT_THAT(error_of([&] { load_tensors(index); }), HasSubstr("found array"));
   write_bytes(index, R"({"dim": 12})");
   EXPECT_THAT(error_of([&] { load_tensors(index); }), HasSubstr("JSON without a weight_map"));
 }
@@ -226,6 +242,31 @@ TEST(AssignWeights, APrefixChoosesAPartOfTheFile) {
                                      "x.pt", {.prefix = "vision."});
   EXPECT_EQ(network.steps.item<int64_t>(), 1);
   EXPECT_THAT(report.unused, ElementsAre("text.bias"));
+}
+
+TEST(AssignWeights, WhatHasNoPlaceIsToldInTheLog) {
+  Network network;
+  ::testing::internal::CaptureStderr();
+  assign_weights(network,
+                 {{"v.weight", at::ones({2, 3})},
+                  {"v.bias", at::ones({2})},
+                  {"v.head", at::ones({1})},
+                  {"text.bias", at::ones({9})}},
+                 "x.pt", {.prefix = "v."});
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "x.pt: left out 1 tensor that the model has no place for (v.head)\n");
+}
+
+TEST(AssignWeights, HalfPrecisionValuesAreThoseThatConversionGives) {
+  for (const auto dtype : {at::kHalf, at::kBFloat16}) {
+    Network network;
+    const auto weight = at::rand({2, 3}).to(dtype);
+    const auto bias = at::full({2}, 1e-7, at::kFloat).to(dtype);  // subnormal as a half
+    assign_weights(network, {{"weight", weight}, {"bias", bias}}, "x.pt");
+    EXPECT_TRUE(at::equal(network.weight, weight.to(at::kFloat)));
+    EXPECT_TRUE(at::equal(network.bias, bias.to(at::kFloat)));
+    EXPECT_EQ(network.weight.scalar_type(), at::kFloat);
+  }
 }
 
 TEST(AssignWeights, FloatingPointForAnIntegerBufferIsAnError) {

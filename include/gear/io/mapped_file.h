@@ -28,6 +28,10 @@ class MappedFile {
   const char* data() const { return data_; }
   std::string_view bytes() const { return {data_, size_}; }
 
+  /// Gives back the memory of whole pages that were only looked at; who needs them again reads them
+  /// again. What was written to them would be lost.
+  void forget(size_t offset, size_t bytes) const;
+
  private:
   MappedFile() = default;
 
@@ -35,6 +39,9 @@ class MappedFile {
   char* data_ = nullptr;
   size_t size_ = 0;
 };
+
+/// Most operations of LibTorch refuse tensors of more dimensions.
+inline constexpr size_t kMaxDims = 64;
 
 /// What a tensor of this shape takes. Nothing when that leaves 63 bits, where a size of zero counts
 /// as one: LibTorch multiplies the other sizes all the same, for the strides.

@@ -1,0 +1,27 @@
+#include "gear/io/weight_sections.h"
+
+#include "gear/core/error.h"
+#include "io/script_module.h"
+#include "io/weight_names.h"
+
+namespace gear::io {
+
+std::map<std::string, TensorMap> tensor_sections(const TorchArchive& archive) {
+  const PickleValue& root = archive.root();
+  if (is_script_module(root)) {
+    return {{"", with_context(archive.path(), [&] { return script_tensors(root); })}};
+  }
+  std::map<std::string, TensorMap> sections;
+  const auto add = [&](const std::string& key, const TensorMap& tensors) {
+    if (!tensors.empty()) sections[key] = without_wrappers(tensors, archive.path());
+  };
+  add("", tensors_of(root));
+  for (const auto& [key, value] : root.entries) {
+    if (!key->is(PickleValue::Kind::kString) || !value->is(PickleValue::Kind::kDict)) continue;
+    const TensorMap tensors = tensors_of(*value);
+    add(key->text, key->text == "state_dict" ? lightning_model(tensors, archive.path()) : tensors);
+  }
+  return sections;
+}
+
+}  // namespace gear::io
