@@ -2,11 +2,31 @@
 
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/dropout.h>
+#include <ATen/ops/group_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
+#include "gear/ops/group_norm.h"
+
 namespace gear::nn {
+namespace {
+
+Tensor normalise_with(const torch::nn::GroupNorm& norm, const Tensor& x,
+                      ops::Activation activation) {
+  const int64_t groups = norm->options.num_groups();
+  const double eps = norm->options.eps();
+  if (x.is_cpu() && x.is_contiguous()) {
+    // LibTorch's own kernel for this layout is as accurate and repeats published results to the
+    // bit.
+    const auto normed = at::group_norm(x, groups, norm->weight, norm->bias, eps);
+    return activation == ops::Activation::kSilu ? at::silu(normed) : normed;
+  }
+  return ops::group_norm(x, norm->weight, norm->bias,
+                         {.groups = groups, .eps = eps, .activation = activation});
+}
+
+}  // namespace
 
 torch::nn::Conv2d conv3x3(int64_t in, int64_t out, bool bias) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1).bias(bias));
@@ -18,6 +38,14 @@ torch::nn::Conv2d conv1x1(int64_t in, int64_t out, bool bias) {
 
 torch::nn::GroupNorm group_norm(int64_t channels) {
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(32, channels).eps(1e-6));
+}
+
+Tensor normalise(const torch::nn::GroupNorm& norm, const Tensor& x) {
+  return normalise_with(norm, x, ops::Activation::kNone);
+}
+
+Tensor normalise_swish(const torch::nn::GroupNorm& norm, const Tensor& x) {
+  return normalise_with(norm, x, ops::Activation::kSilu);
 }
 
 ResBlockImpl::ResBlockImpl(const ResBlockOptions& options)
@@ -36,8 +64,8 @@ ResBlockImpl::ResBlockImpl(const ResBlockOptions& options)
 }
 
 Tensor ResBlockImpl::forward(const Tensor& x) {
-  auto h = conv1(at::silu(norm1(x)));
-  h = at::silu(norm2(h));
+  auto h = conv1(normalise_swish(norm1, x));
+  h = normalise_swish(norm2, h);
   if (dropout > 0) h = at::dropout(h, dropout, is_training());
   h = conv2(h);
   // In place: the gradient of a convolution does not need its output.
@@ -52,7 +80,7 @@ AttnBlockImpl::AttnBlockImpl(int64_t channels)
       proj_out(register_module("proj_out", conv1x1(channels, channels))) {}
 
 Tensor AttnBlockImpl::forward(const Tensor& x) {
-  const auto normed = norm(x);
+  const auto normed = normalise(norm, x);
   const auto rows = [&](torch::nn::Conv2d& projection) {  // [B, C, H, W] -> [B, 1, N, C]
     return projection(normed).flatten(2).transpose(1, 2).contiguous().unsqueeze(1);
   };

@@ -133,12 +133,14 @@ TEST(ArModel, EarlyExitStopsAtTheTap) {
   EXPECT_FALSE(early.logits.defined());
 }
 
-TEST(ArModel, OneHotSoftInputsEqualIds) {
+TEST(ArModel, SureSoftInputsEqualIds) {
   const auto config = small_config();
   auto model = trained_like(config);
   const auto ids = some_ids(config, 2, 15);
-  const auto one_hot = at::eye(config.vocab_size).index_select(0, ids.flatten()).view({2, 15, 32});
-  EXPECT_TRUE(model->embed_soft(one_hot).equal(model->embed_ids(ids)));
+  const auto codes = at::eye(config.vocab_size);
+  const ops::Costs costs{.left = -1000 * codes.index_select(0, ids.flatten()), .right = codes};
+  const auto soft = model->embed_soft(costs, {.temperature = 1.0}).view({2, 15, -1});
+  EXPECT_TRUE(soft.equal(model->embed_ids(ids)));
 }
 
 TEST(ArModel, DroppedLabelsBecomeTheNullClass) {
@@ -211,7 +213,7 @@ TEST(ArPreset, UnknownSizeNamesTheKnownOnes) {
     ar_preset("M");
     FAIL() << "ar_preset accepted M";
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("one of S, B, L, XL, XXL, XXXL, got M"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("one of S, B, L, XL, 1B, XXL, XXXL, got M"));
   }
 }
 

@@ -10,7 +10,8 @@
 
 #include <cmath>
 
-#include "numeric_gradient.h"
+#include "core/numeric_gradient.h"
+#include "dense_readout.h"
 
 // T tokens, K codes, D channels with L values each
 
@@ -73,9 +74,9 @@ TEST(FsqQuantizer, CostIsTheSquaredDistanceFromTheBoundedLatent) {
                               codes[k][i].item<double>();
       expected += distance * distance;
     }
-    EXPECT_NEAR(quantized.cost[7][k].item<double>(), expected, 1e-12);
+    EXPECT_NEAR(quantized.costs.matrix()[7][k].item<double>(), expected, 1e-12);
   }
-  EXPECT_TRUE(quantized.cost.argmin(1).equal(quantized.ids));
+  EXPECT_TRUE(quantized.costs.matrix().argmin(1).equal(quantized.ids));
 }
 
 TEST(FsqQuantizer, GradientOfTheQuantisedLatentIsThatOfTheBoundingFunction) {
@@ -98,7 +99,7 @@ TEST(FsqQuantizer, GradientsOfSoftReadOutAndEntropyMatchFiniteDifferencesInFloat
   const auto z = double_latent().requires_grad_(true);
   const auto weight = at::randn({12, 40}, at::kDouble);
   const auto soft = [&] {
-    return (soft_assignment(quantizer.forward(z).cost, 0.7) * weight).sum();
+    return (dense::soft_assignment(quantizer.forward(z).costs.matrix(), 0.7) * weight).sum();
   };
   EXPECT_LT(gradient_error(soft, z), 1e-7);
   EXPECT_LT(gradient_error([&] { return quantizer.forward(z).losses.entropy; }, z), 1e-8);

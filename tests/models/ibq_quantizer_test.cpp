@@ -7,7 +7,8 @@
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "numeric_gradient.h"
+#include "core/numeric_gradient.h"
+#include "dense_readout.h"
 
 // T tokens, K codes, D code width
 
@@ -100,7 +101,7 @@ TEST_P(IbqGradient, OfSoftReadOutAndEntropyMatchesFiniteDifferencesInFloat64) {
   const auto z = double_latent().requires_grad_(true);
   const auto weight = at::randn({12, 12}, at::kDouble);
   const auto soft = [&] {
-    return (soft_assignment(quantizer->forward(z).cost, 0.7) * weight).sum();
+    return (dense::soft_assignment(quantizer->forward(z).costs.matrix(), 0.7) * weight).sum();
   };
   const auto entropy = [&] { return quantizer->forward(z).losses.entropy; };
   for (const Tensor& variable : {z, codes}) {
@@ -113,8 +114,8 @@ TEST(IbqQuantizer, CosineComparesDirectionsButKeepsTheLengthsOfCodes) {
   const auto quantizer = double_quantizer(ibq_config(/*cosine=*/true));
   const auto z = double_latent();
   const auto quantized = quantizer->forward(z);
-  EXPECT_TRUE(quantizer->forward(3 * z).cost.allclose(quantized.cost));
-  EXPECT_LE(quantized.cost.abs().max().item<double>(), 1.0 + 1e-12);
+  EXPECT_TRUE(quantizer->forward(3 * z).costs.matrix().allclose(quantized.costs.matrix()));
+  EXPECT_LE(quantized.costs.matrix().abs().max().item<double>(), 1.0 + 1e-12);
   const auto codes = quantizer->embedding->weight.index_select(0, quantized.ids);
   EXPECT_TRUE(quantized.z_q.permute({0, 2, 3, 1}).reshape({-1, 5}).equal(codes));
 }

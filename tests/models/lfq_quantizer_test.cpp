@@ -10,7 +10,8 @@
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "numeric_gradient.h"
+#include "core/numeric_gradient.h"
+#include "dense_readout.h"
 
 // T tokens, D channels, G groups
 
@@ -64,7 +65,7 @@ TEST(LfqQuantizer, CostIsMinusTwiceTheInnerProductWithTheCode) {
   const auto z = double_latent(4);
   const auto rows = z.permute({0, 2, 3, 1}).reshape({-1, 4});  // [T, D]
   const auto codes = quantizer.lookup(at::arange(16, at::kLong)).to(at::kDouble);
-  EXPECT_TRUE(quantizer.forward(z).cost.allclose(-2 * rows.matmul(codes.t())));
+  EXPECT_TRUE(quantizer.forward(z).costs.matrix().allclose(-2 * rows.matmul(codes.t())));
 }
 
 TEST(LfqQuantizer, CommitmentIsBetaTimesTheMeanSquareAndThereIsNoCodebookLoss) {
@@ -92,7 +93,7 @@ TEST(LfqQuantizer, GradientsMatchFiniteDifferencesInFloat64) {
     EXPECT_LT(gradient_error([&] { return quantizer.forward(z).losses.commit; }, z), 1e-8);
     EXPECT_LT(gradient_error([&] { return quantizer.forward(z).losses.entropy; }, z), 1e-8);
     const auto soft = [&] {
-      return (soft_assignment(quantizer.forward(z).cost, 0.7) * weight).sum();
+      return (dense::soft_assignment(quantizer.forward(z).costs.matrix(), 0.7) * weight).sum();
     };
     EXPECT_LT(gradient_error(soft, z), 1e-7);
   }
@@ -115,7 +116,8 @@ TEST(GroupedLfqQuantizer, TreatsEveryGroupAsAQuantizerOfItsOwn) {
   for (int64_t group = 0; group < 2; ++group) {
     const auto part = single.forward(z.slice(1, 3 * group, 3 * group + 3));
     EXPECT_TRUE(quantized.ids.view({12, 2}).select(1, group).equal(part.ids));
-    EXPECT_TRUE(quantized.cost.view({12, 2, 8}).select(1, group).allclose(part.cost));
+    EXPECT_TRUE(
+        quantized.costs.matrix().view({12, 2, 8}).select(1, group).allclose(part.costs.matrix()));
     sample += part.losses.sample_entropy.item<double>() / 2;
     average += part.losses.average_entropy.item<double>() / 2;
     entropy += part.losses.entropy.item<double>() / 2;
@@ -130,7 +132,7 @@ TEST(GroupedLfqQuantizer, OfTwoToThe32CodesNeedsTheTableOfOneGroupAlone) {
   const auto quantized = quantizer.forward(at::randn({1, 32, 2, 2}));
   EXPECT_EQ(quantizer.config().num_ids(), 256);
   EXPECT_EQ(quantized.ids.sizes(), at::IntArrayRef({16}));
-  EXPECT_EQ(quantized.cost.sizes(), at::IntArrayRef({16, 256}));
+  EXPECT_EQ(quantized.costs.matrix().sizes(), at::IntArrayRef({16, 256}));
   EXPECT_EQ(quantizer.lookup(quantized.ids).sizes(), at::IntArrayRef({4, 32}));
 }
 

@@ -1,8 +1,10 @@
 #include <ATen/ops/one_hot.h>
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/utils.h>
 
+#include "dense_readout.h"
 #include "families.h"
 #include "gear/nn/autocast.h"
 
@@ -27,15 +29,37 @@ INSTANTIATE_TEST_SUITE_P(Families, QuantizerContract, testing::ValuesIn(families
 
 TEST_P(QuantizerContract, SoftAssignmentIsLargestAtTheHardIndex) {
   const auto quantized = quantizer_->forward(z_);
-  EXPECT_TRUE(soft_assignment(quantized.cost, 0.1).argmax(1).equal(quantized.ids));
-  EXPECT_EQ(quantized.cost.size(1), quantizer_->config().num_ids());
+  EXPECT_TRUE(dense::soft_assignment(quantized.costs.matrix(), 0.1).argmax(1).equal(quantized.ids));
+  EXPECT_EQ(quantized.costs.matrix().size(1), quantizer_->config().num_ids());
 }
 
 TEST_P(QuantizerContract, StraightThroughReadOutIsTheOneHotOfTheIds) {
   const auto quantized = quantizer_->forward(z_);
-  const auto hard =
-      straight_through_assignment(soft_assignment(quantized.cost, 0.1), quantized.ids);
+  const auto hard = dense::straight_through_assignment(
+      dense::soft_assignment(quantized.costs.matrix(), 0.1), quantized.ids);
   EXPECT_TRUE(hard.equal(at::one_hot(quantized.ids, hard.size(1)).to(at::kFloat)));
+}
+
+TEST_P(QuantizerContract, StreamedReadOutsOfATableEqualTheDenseOnes) {
+  const auto z = z_.requires_grad_(true);
+  const auto table = at::randn({quantizer_->config().num_ids(), 4});
+  for (const bool straight_through : {false, true}) {
+    const auto quantized = quantizer_->forward(z);
+    auto assignment = dense::soft_assignment(quantized.costs.matrix(), 0.5);
+    if (straight_through) {
+      assignment = dense::straight_through_assignment(assignment, quantized.ids);
+    }
+    const auto expected = assignment.matmul(table);
+    const auto read = ops::read_out(quantized.costs, table,
+                                    {.temperature = 0.5, .straight_through = straight_through})
+                          .lookup;
+    EXPECT_TRUE(read.allclose(expected, 1e-5, 1e-5));
+    const auto to_read = at::randn(read.sizes());
+    const auto gradient_of = [&](const Tensor& output) {
+      return torch::autograd::grad({(output * to_read).sum()}, {z}, {}, /*retain_graph=*/true)[0];
+    };
+    EXPECT_TRUE(gradient_of(read).allclose(gradient_of(expected), 1e-4, 1e-5));
+  }
 }
 
 TEST_P(QuantizerContract, IdsAloneAgreeWithForward) {
@@ -63,7 +87,7 @@ TEST_P(QuantizerContract, EveryReadOutReachesTheLatent) {
   for (const bool soft : {true, false}) {
     z.mutable_grad() = Tensor();
     const auto quantized = quantizer_->forward(z);
-    const auto read = soft ? soft_assignment(quantized.cost, 0.5) : quantized.z_q;
+    const auto read = soft ? dense::soft_assignment(quantized.costs.matrix(), 0.5) : quantized.z_q;
     (read * at::randn(read.sizes())).sum().backward();
     EXPECT_GT(z.grad().abs().sum().item<double>(), 0.0);
   }
@@ -74,8 +98,8 @@ TEST_P(QuantizerContract, StaysInFloat32UnderAutocast) {
   const auto expected = quantizer_->forward(z.to(at::kFloat));
   const nn::AutocastScope mixed(at::kCPU, true);
   const auto quantized = quantizer_->forward(z);
-  EXPECT_EQ(quantized.cost.scalar_type(), at::kFloat);
-  EXPECT_TRUE(quantized.cost.equal(expected.cost));
+  EXPECT_EQ(quantized.costs.matrix().scalar_type(), at::kFloat);
+  EXPECT_TRUE(quantized.costs.matrix().equal(expected.costs.matrix()));
   EXPECT_TRUE(quantized.z_q.equal(expected.z_q));
   EXPECT_TRUE(quantizer_->nearest_ids(z).equal(expected.ids));
 }

@@ -1,7 +1,6 @@
 #include "gear/models/tokenizers/quantizer.h"
 
-#include <ATen/ops/arange.h>
-#include <ATen/ops/one_hot.h>
+#include <ATen/ops/eye.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
@@ -12,8 +11,10 @@
 
 #include <cmath>
 
+#include "core/numeric_gradient.h"
+#include "dense_readout.h"
 #include "gear/nn/autocast.h"
-#include "numeric_gradient.h"
+#include "models/tokenizers/token_rows.h"
 
 // T tokens, K codes, D code width
 
@@ -68,7 +69,7 @@ TEST_P(VqQuantizerGradient, OfTheSoftReadOutMatchesFiniteDifferences) {
   const Tensor z = double_latent().requires_grad_(true);
   const Tensor weight = at::randn({12, 12}, at::kDouble);
   const auto value = [&] {
-    return (soft_assignment(quantizer->forward(z).cost, 0.7) * weight).sum();
+    return (dense::soft_assignment(quantizer->forward(z).costs.matrix(), 0.7) * weight).sum();
   };
   EXPECT_LT(gradient_error(value, z), 1e-7);
   EXPECT_LT(gradient_error(value, codes), 1e-7);
@@ -159,11 +160,11 @@ TEST(VqQuantizer, StaysInFloat32UnderAutocast) {
   torch::manual_seed(6);
   const auto quantizer = make_quantizer({.codebook_size = 64, .codebook_dim = 8});
   const Tensor z = at::randn({1, 8, 4, 4}).to(at::kBFloat16);
-  const Tensor expected = quantizer->forward(z.to(at::kFloat)).cost;
+  const Tensor expected = quantizer->forward(z.to(at::kFloat)).costs.matrix();
   const nn::AutocastScope mixed(at::kCPU, true);
   const auto quantized = quantizer->forward(z);
-  EXPECT_EQ(quantized.cost.scalar_type(), at::kFloat);
-  EXPECT_TRUE(quantized.cost.equal(expected));
+  EXPECT_EQ(quantized.costs.matrix().scalar_type(), at::kFloat);
+  EXPECT_TRUE(quantized.costs.matrix().equal(expected));
 }
 
 TEST(VqQuantizer, KeepsTheMemoryFormatOfTheLatent) {
@@ -174,41 +175,35 @@ TEST(VqQuantizer, KeepsTheMemoryFormatOfTheLatent) {
                   .z_q.is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
-TEST(EntropyTerms, OfUniformAssignmentsAreLnKAndItsFlooredValue) {
+QuantizerLosses entropies(const Tensor& left, const Tensor& right) {
+  const QuantizerConfig config;
+  return entropy_losses({read_codes({.left = left, .right = right}, config, true)}, config);
+}
+
+TEST(EntropyLosses, OfUniformAssignmentsAreLnKAndItsFlooredValue) {
   constexpr int64_t kCodes = 16384;
-  const auto terms = entropy_terms(at::zeros({3, kCodes}), 0.01);
-  EXPECT_NEAR(terms.sample.item<double>(), std::log(kCodes), 1e-4);
+  const auto losses = entropies(at::zeros({3, 1}), at::zeros({kCodes, 1}));
+  EXPECT_NEAR(losses.sample_entropy.item<double>(), std::log(kCodes), 1e-4);
   // -ln(1/K + 1e-5): the floor is not small beside 1/K.
-  EXPECT_NEAR(terms.average.item<double>(), 9.552, 5e-4);
-  EXPECT_NEAR(terms.average_unbiased.item<double>(), std::log(kCodes), 1e-4);
+  EXPECT_NEAR(losses.average_entropy.item<double>(), 9.552, 5e-4);
+  EXPECT_NEAR(losses.average_entropy_unbiased.item<double>(), std::log(kCodes), 1e-4);
 }
 
-TEST(EntropyTerms, OfSureAndEvenAssignmentsAreZeroAndLnK) {
-  const Tensor cost = 10 * (1 - at::one_hot(at::arange(8), 8).to(at::kFloat));  // token k to code k
-  const auto terms = entropy_terms(cost, 0.01);
-  EXPECT_NEAR(terms.sample.item<double>(), 0.0, 1e-6);
-  EXPECT_NEAR(terms.average.item<double>(), std::log(8.0), 1e-3);
-  EXPECT_NEAR(terms.average_unbiased.item<double>(), std::log(8.0), 1e-6);
+TEST(EntropyLosses, OfSureAndEvenAssignmentsAreZeroAndLnK) {
+  const auto losses = entropies(10 * (1 - at::eye(8)), at::eye(8));  // token k to code k
+  EXPECT_NEAR(losses.sample_entropy.item<double>(), 0.0, 1e-6);
+  EXPECT_NEAR(losses.average_entropy.item<double>(), std::log(8.0), 1e-3);
+  EXPECT_NEAR(losses.average_entropy_unbiased.item<double>(), std::log(8.0), 1e-6);
 }
 
-TEST(SoftAssignment, IsASoftmaxOfNegativeCosts) {
-  const Tensor soft = soft_assignment(at::tensor({0.0F, 0.1F}), 0.1);
-  EXPECT_NEAR(soft[0].item<double>(), 1.0 / (1.0 + std::exp(-1.0)), 1e-6);
-}
-
-TEST(StraightThroughAssignment, HasTheValueOfTheIdsAndTheGradientOfTheSoftReadOut) {
-  torch::manual_seed(7);
-  const Tensor cost = at::rand({3, 5}, at::kDouble).requires_grad_(true);
-  const Tensor weight = at::rand({3, 5}, at::kDouble);
-  const Tensor ids = cost.argmin(1);
-  const Tensor hard = straight_through_assignment(soft_assignment(cost, 0.1), ids);
-  EXPECT_TRUE(hard.equal(at::one_hot(ids, 5).to(at::kDouble)));
-
-  (hard * weight).sum().backward();
-  const Tensor through_hard = cost.grad().clone();
-  cost.mutable_grad() = Tensor();
-  (soft_assignment(cost, 0.1) * weight).sum().backward();
-  EXPECT_TRUE(through_hard.equal(cost.grad()));
+TEST(EntropyLosses, OfGroupsAreTheirMeans) {
+  const QuantizerConfig config;
+  const auto even =
+      read_codes({.left = at::zeros({3, 1}), .right = at::zeros({8, 1})}, config, true);
+  const auto sure = read_codes({.left = 10 * (1 - at::eye(8)), .right = at::eye(8)}, config, true);
+  const auto both = entropy_losses({even, sure}, config);
+  EXPECT_NEAR(both.sample_entropy.item<double>(), std::log(8.0) / 2, 1e-6);
+  EXPECT_NEAR(both.average_entropy_unbiased.item<double>(), std::log(8.0), 1e-6);
 }
 
 }  // namespace

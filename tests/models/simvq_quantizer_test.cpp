@@ -7,7 +7,8 @@
 
 #include <cmath>
 
-#include "numeric_gradient.h"
+#include "core/numeric_gradient.h"
+#include "dense_readout.h"
 
 namespace gear::models {
 namespace {
@@ -37,7 +38,7 @@ TEST(SimVqQuantizer, GradientsMatchFiniteDifferencesInFloat64) {
   const auto commit = [&] { return quantizer->forward(z).losses.commit; };
   const auto entropy = [&] { return quantizer->forward(z).losses.entropy; };
   const auto soft = [&] {
-    return (soft_assignment(quantizer->forward(z).cost, 0.7) * weight).sum();
+    return (dense::soft_assignment(quantizer->forward(z).costs.matrix(), 0.7) * weight).sum();
   };
   EXPECT_LT(gradient_error(commit, z), 1e-8);
   EXPECT_LT(gradient_error(entropy, z), 1e-8);

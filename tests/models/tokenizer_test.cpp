@@ -47,7 +47,7 @@ TEST(Tokenizer, ForwardGivesOneTokenPerCellOfADifferentWidthAndHeight) {
   EXPECT_EQ(tokenized.z.sizes(), at::IntArrayRef({2, 4, 4, 6}));
   EXPECT_EQ(tokenized.quantized.z_q.sizes(), at::IntArrayRef({2, 4, 4, 6}));
   EXPECT_EQ(tokenized.quantized.ids.sizes(), at::IntArrayRef({48}));
-  EXPECT_EQ(tokenized.quantized.cost.sizes(), at::IntArrayRef({48, 32}));
+  EXPECT_EQ(tokenized.quantized.costs.matrix().sizes(), at::IntArrayRef({48, 32}));
   EXPECT_EQ(tokenized.reconstruction.sizes(), at::IntArrayRef({2, 3, 8, 12}));
 }
 

@@ -18,6 +18,10 @@ torch::nn::Conv2d conv3x3(int64_t in, int64_t out, bool bias = true);
 torch::nn::Conv2d conv1x1(int64_t in, int64_t out, bool bias = true);
 /// Normalisation in 32 groups, eps 1e-6; `channels` is a multiple of 32.
 torch::nn::GroupNorm group_norm(int64_t channels);
+/// norm(x) by ops::group_norm: the module holds the weight and the bias.
+Tensor normalise(const torch::nn::GroupNorm& norm, const Tensor& x);
+/// swish(norm(x)) in the same pass.
+Tensor normalise_swish(const torch::nn::GroupNorm& norm, const Tensor& x);
 
 /// What follows the blocks that work at one resolution.
 enum class Resample { kNone, kDown, kUp };

@@ -2,6 +2,8 @@
 
 #include <ATen/ops/empty.h>
 
+#include "gear/models/ar/text_condition.h"
+
 namespace gear::models {
 
 KvLayer::KvLayer(at::IntArrayRef sizes, const at::TensorOptions& options)
@@ -22,7 +24,7 @@ void KvLayer::keep_first(int64_t rows) {
 }
 
 KvCache::KvCache(const ArConfig& config, int64_t rows, c10::Device device, at::ScalarType dtype)
-    : capacity_((1 + config.num_tokens + 7) / 8 * 8) {  // whole vectors for the attention kernels
+    : capacity_((config.prefix() + config.num_tokens + 7) / 8 * 8) {  // whole vectors for attention
   const std::vector<int64_t> sizes = {rows, config.num_kv_heads(), capacity_, config.head_dim()};
   for (int64_t block = 0; block < config.depth; ++block) {
     layers_.emplace_back(sizes, at::TensorOptions(device).dtype(dtype));
@@ -31,6 +33,16 @@ KvCache::KvCache(const ArConfig& config, int64_t rows, c10::Device device, at::S
 
 void KvCache::keep_first(int64_t rows) {
   for (KvLayer& layer : layers_) layer.keep_first(rows);
+  if (visible_) visible_ = visible_->narrow(0, 0, rows);
+}
+
+void KvCache::hide_padding(const Tensor& valid) {
+  visible_ = visible_columns(valid, capacity_ - valid.size(1));
+}
+
+std::optional<Tensor> KvCache::mask_of_next() const {
+  if (!visible_) return std::nullopt;
+  return visible_->narrow(1, 0, length() + 1).unsqueeze(1).unsqueeze(1);
 }
 
 }  // namespace gear::models

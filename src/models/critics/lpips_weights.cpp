@@ -19,6 +19,16 @@ io::TensorMap vgg_tensors(const Lpips& lpips, const io::TensorMap& file) {
   return tensors;
 }
 
+/// Copies the tensors; where they do not fit, says which file would.
+void assign(torch::nn::Module& module, const io::TensorMap& tensors, const std::string& path,
+            const std::vector<std::string>& may_be_missing, const char* expected) {
+  try {
+    io::assign_weights(module, tensors, path, {.prefix = "", .may_be_missing = may_be_missing});
+  } catch (const Error& error) {
+    fail(error.what(), "; expected ", expected);
+  }
+}
+
 void expect_non_negative(const io::TensorMap& tensors, const std::string& path) {
   for (const auto& [name, tensor] : tensors) {
     if (name.starts_with("lin") && tensor.lt(0).any().item<bool>()) {
@@ -37,14 +47,13 @@ Lpips make_lpips(const std::string& vgg_path, const std::string& linear_path) {
     if (tensors.empty()) {
       fail(vgg_path, ": holds no features.*.weight; expected torchvision's vgg16-397923af.pth");
     }
-    io::assign_weights(*lpips, tensors, vgg_path,
-                       {.prefix = "", .may_be_missing = {"lin", "scaling_layer."}});
+    assign(*lpips, tensors, vgg_path, {"lin", "scaling_layer."},
+           "torchvision's vgg16-397923af.pth");
   }
   if (!linear_path.empty()) {
     const auto tensors = io::load_tensors(linear_path);
     expect_non_negative(tensors, linear_path);
-    io::assign_weights(*lpips, tensors, linear_path,
-                       {.prefix = "", .may_be_missing = {"net.", "scaling_layer."}});
+    assign(*lpips, tensors, linear_path, {"net.", "scaling_layer."}, "vgg.pth of LPIPS v0.1");
   }
   return lpips;
 }

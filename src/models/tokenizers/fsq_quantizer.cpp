@@ -31,11 +31,13 @@ Quantized FsqQuantizer::forward(const Tensor& z) {
   const auto half = halves(range.options());
   const auto rows = range / half;  // in [-1, 1], as codes are
   const auto all_ids = at::arange(config_.codebook_size, range.options().dtype(at::kLong));
-  const auto cost = squared_distances(rows, codes_of(all_ids, range.scalar_type()));  // [T, K]
+  const auto costs = squared_distances(rows, codes_of(all_ids, range.scalar_type()));
+  QuantizerLosses losses;
+  if (is_training()) losses = entropy_losses({read_codes(costs, config_, true)}, config_);
   return {.z_q = as_latent(straight_through(rows, digits / half), z),
           .ids = ids_of(digits),
-          .cost = cost,
-          .losses = is_training() ? entropy_losses(cost, config_) : QuantizerLosses{}};
+          .costs = costs,
+          .losses = losses};
 }
 
 Tensor FsqQuantizer::nearest_ids(const Tensor& z) {

@@ -1,7 +1,6 @@
 #include "gear/models/tokenizers/lfq_quantizer.h"
 
 #include <ATen/ops/arange.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/mse_loss.h>
 
 #include "gear/nn/autocast.h"
@@ -35,19 +34,29 @@ LfqQuantizer::LfqQuantizer(const QuantizerConfig& config)
 
 Quantized LfqQuantizer::forward(const Tensor& z) {
   const nn::AutocastScope full_precision(z.device().type(), /*enabled=*/false);
-  const auto rows = token_rows(z, config_.codebook_dim);                   // [T, D]
-  const auto grouped = rows.reshape({-1, bits_});                          // [T * G, D / G]
-  const auto cost = at::mm(grouped * -2, code_table(bits_, rows).t());     // [T * G, K]
+  const auto rows = token_rows(z, config_.codebook_dim);  // [T, D]
+  const auto grouped = rows.reshape({-1, bits_});         // [T * G, D / G]
+  const ops::Costs costs{.left = grouped * -2, .right = code_table(bits_, rows)};
   const auto chosen = (rows.detach() > 0).to(rows.scalar_type()) * 2 - 1;  // [T, D]
   QuantizerLosses losses;
   if (is_training()) {
-    losses = entropy_losses(cost.view({rows.size(0), config_.groups, -1}), config_);
+    losses = entropy_losses(read_groups(costs), config_);
     losses.commit = config_.commit_weight * at::mse_loss(rows, chosen);
   }
   return {.z_q = as_latent(straight_through(rows, chosen), z),
           .ids = ids_of(grouped),
-          .cost = cost,
+          .costs = costs,
           .losses = losses};
+}
+
+std::vector<ops::Readout> LfqQuantizer::read_groups(const ops::Costs& costs) const {
+  const auto by_group = costs.left.view({-1, config_.groups, bits_});  // [T, G, D / G]
+  std::vector<ops::Readout> readouts;
+  for (int64_t group = 0; group < config_.groups; ++group) {
+    readouts.push_back(read_codes({.left = by_group.select(1, group), .right = costs.right},
+                                  config_, /*training=*/true));
+  }
+  return readouts;
 }
 
 Tensor LfqQuantizer::nearest_ids(const Tensor& z) {

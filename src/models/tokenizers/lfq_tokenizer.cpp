@@ -1,11 +1,9 @@
 #include "gear/models/tokenizers/lfq_tokenizer.h"
 
-#include <ATen/ops/group_norm.h>
-#include <ATen/ops/silu.h>
-
 #include <algorithm>
 
 #include "gear/nn/autocast.h"
+#include "gear/ops/group_norm.h"
 
 namespace gear::models {
 namespace {
@@ -97,7 +95,8 @@ Tensor AdaptiveGroupNormImpl::forward(const Tensor& x, const Tensor& z_q) {
   const auto deviation = (per_channel.var({2}, /*unbiased=*/true, /*keepdim=*/false) + kEps).sqrt();
   const auto scale = gamma(deviation).unsqueeze(2).unsqueeze(3);  // [B, C, 1, 1]
   const auto shift = beta(per_channel.mean(2)).unsqueeze(2).unsqueeze(3);
-  return at::group_norm(x, kGroups, /*weight=*/{}, /*bias=*/{}, kEps) * scale + shift;
+  return ops::group_norm(x, /*weight=*/{}, /*bias=*/{}, {.groups = kGroups, .eps = kEps}) * scale +
+         shift;
 }
 
 LfqLevelImpl::LfqLevelImpl(const LfqLevelOptions& options)
@@ -132,7 +131,7 @@ Tensor LfqEncoderImpl::forward(const Tensor& images) {
   auto x = conv_in(images);
   for (const auto& level : *down) x = level->as<LfqLevel>()->forward(x);
   x = run_blocks(mid_block, x);
-  return conv_out(at::silu(norm_out(x)));
+  return conv_out(nn::normalise_swish(norm_out, x));
 }
 
 LfqDecoderImpl::LfqDecoderImpl(const TokenizerConfig& config)
@@ -151,7 +150,7 @@ Tensor LfqDecoderImpl::forward(const Tensor& z_q) {
     x = adaptive[i]->as<AdaptiveGroupNorm>()->forward(x, z_q);
     x = up[i]->as<LfqLevel>()->forward(x);
   }
-  return conv_out(at::silu(norm_out(x)));
+  return conv_out(nn::normalise_swish(norm_out, x));
 }
 
 LfqTokenizer::LfqTokenizer(const TokenizerConfig& config)

@@ -8,18 +8,18 @@ namespace gear::models {
 
 Quantized quantize_to_nearest(const Tensor& z, const Tensor& rows, const Tensor& codes,
                               const QuantizerConfig& config, bool training) {
-  const auto cost = squared_distances(rows, codes);
-  const auto ids = cost.argmin(1);                 // [T], first of equals
-  const auto chosen = codes.index_select(0, ids);  // [T, D]
+  const auto costs = squared_distances(rows, codes);
+  const auto readout = read_codes(costs, config, training);
+  const auto chosen = codes.index_select(0, readout.ids);  // [T, D]
   QuantizerLosses losses;
   if (training) {
-    losses = entropy_losses(cost, config);
+    losses = entropy_losses({readout}, config);
     losses.codebook = at::mse_loss(chosen, rows.detach());
     losses.commit = config.commit_weight * at::mse_loss(rows, chosen.detach());
   }
   return {.z_q = as_latent(straight_through(rows, chosen), z),
-          .ids = ids,
-          .cost = cost,
+          .ids = readout.ids,
+          .costs = costs,
           .losses = losses};
 }
 

@@ -30,9 +30,8 @@ Quantized SimVqQuantizer::forward(const Tensor& z) {
 Tensor SimVqQuantizer::nearest_ids(const Tensor& z) {
   const at::NoGradGuard no_grad;
   const nn::AutocastScope full_precision(z.device().type(), /*enabled=*/false);
-  const auto codes = embedding_proj(embedding->weight);
-  return argmin_by_blocks(token_rows(z, config_.codebook_dim), codes.size(0),
-                          [&](const Tensor& rows) { return squared_distances(rows, codes); });
+  return nearest(
+      squared_distances(token_rows(z, config_.codebook_dim), embedding_proj(embedding->weight)));
 }
 
 Tensor SimVqQuantizer::lookup(const Tensor& ids) {

@@ -1,10 +1,9 @@
 #include "models/tokenizers/token_rows.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
-
-#include <algorithm>
+#include <ATen/ops/special_entr.h>
+#include <ATen/ops/stack.h>
 
 #include "gear/nn/autocast.h"
 
@@ -29,35 +28,38 @@ Tensor straight_through(const Tensor& rows, const Tensor& chosen) {
   return rows + (chosen - rows).detach();
 }
 
-/// One product of width D + 2, so that the [T, K] matrix is written once and its gradient is two
-/// products.
-Tensor squared_distances(const Tensor& rows, const Tensor& codes) {
+ops::Costs squared_distances(const Tensor& rows, const Tensor& codes) {
   const auto ones = [](const Tensor& like) { return at::ones({like.size(0), 1}, like.options()); };
   const auto square = [](const Tensor& x) { return x.square().sum(-1, /*keepdim=*/true); };
-  const auto left = at::cat({rows * -2, square(rows), ones(rows)}, 1);  // [T, D + 2]
-  const auto right = at::cat({codes, ones(codes), square(codes)}, 1);   // [K, D + 2]
-  return at::mm(left, right.t());                                       // [T, K]
+  return {.left = at::cat({rows * -2, square(rows), ones(rows)}, 1),  // [T, D + 2]
+          .right = at::cat({codes, ones(codes), square(codes)}, 1)};  // [K, D + 2]
 }
 
-Tensor argmin_by_blocks(const Tensor& rows, int64_t num_codes,
-                        const std::function<Tensor(const Tensor&)>& cost_of) {
-  constexpr int64_t kBlockElements = int64_t{1} << 22;  // 16 MiB of costs stay in cache
-  std::vector<Tensor> ids;
-  for (const auto& block : rows.split(std::max<int64_t>(1, kBlockElements / num_codes))) {
-    ids.push_back(cost_of(block).argmin(1));
-  }
-  return at::cat(ids);
-}
+Tensor nearest(const ops::Costs& costs) { return ops::read_out(costs.detach(), {}, {}).ids; }
 
-QuantizerLosses entropy_losses(const Tensor& cost, const QuantizerConfig& config) {
+ops::Readout read_codes(const ops::Costs& costs, const QuantizerConfig& config, bool training) {
+  const double temperature = training ? config.entropy_temperature : 0.0;
   // Without a weight the entropies are for the log only and keep no graph.
-  const auto entropies =
-      entropy_terms(config.entropy_ratio > 0 ? cost : cost.detach(), config.entropy_temperature);
+  return ops::read_out(config.entropy_ratio > 0 ? costs : costs.detach(), {},
+                       {.entropy_temperature = temperature});
+}
+
+QuantizerLosses entropy_losses(const std::vector<ops::Readout>& groups,
+                               const QuantizerConfig& config) {
+  constexpr double kFloor = 1e-5;
+  std::vector<Tensor> sample, average, average_unbiased;
+  for (const ops::Readout& group : groups) {
+    const auto& mean_p = group.mean_distribution;  // [K]
+    sample.push_back(group.sample_entropy);
+    average.push_back(-(mean_p * (mean_p + kFloor).log()).sum());
+    average_unbiased.push_back(at::special_entr(mean_p.detach()).sum());
+  }
+  const auto mean = [](const std::vector<Tensor>& values) { return at::stack(values).mean(); };
   QuantizerLosses losses;
-  losses.entropy = config.entropy_ratio * (entropies.sample - entropies.average);
-  losses.sample_entropy = entropies.sample.detach();
-  losses.average_entropy = entropies.average.detach();
-  losses.average_entropy_unbiased = entropies.average_unbiased;
+  losses.entropy = config.entropy_ratio * (mean(sample) - mean(average));
+  losses.sample_entropy = mean(sample).detach();
+  losses.average_entropy = mean(average).detach();
+  losses.average_entropy_unbiased = mean(average_unbiased);
   return losses;
 }
 

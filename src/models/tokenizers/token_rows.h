@@ -1,7 +1,5 @@
 #pragma once
 
-#include <functional>
-
 #include "gear/models/tokenizers/quantizer.h"
 
 // Steps that quantizers share.
@@ -23,16 +21,18 @@ Tensor unit_rows(const Tensor& rows);
 /// `chosen` in value; its gradient passes to `rows` as it is.
 Tensor straight_through(const Tensor& rows, const Tensor& chosen);
 
-/// |r|^2 + |c|^2 - 2 <r, c> of rows [T, D] and codes [K, D]: [T, K].
-Tensor squared_distances(const Tensor& rows, const Tensor& codes);
+/// |r|^2 + |c|^2 - 2 <r, c> of rows [T, D] and codes [K, D].
+ops::Costs squared_distances(const Tensor& rows, const Tensor& codes);
 
-/// First minimum of `cost_of(block)` [n, K] for each row, block by block: ids [T], and no [T, K]
-/// matrix at any time.
-Tensor argmin_by_blocks(const Tensor& rows, int64_t num_codes,
-                        const std::function<Tensor(const Tensor&)>& cost_of);
+/// The hard read-out alone: the first minimum for each token, ids [T], without a graph.
+Tensor nearest(const ops::Costs& costs);
 
-/// The entropy term of the loss and the entropies for the log, of cost [T, K] or [T, G, K]; the
-/// other terms stay undefined.
-QuantizerLosses entropy_losses(const Tensor& cost, const QuantizerConfig& config);
+/// The hard read-out, and the entropies when `training`.
+ops::Readout read_codes(const ops::Costs& costs, const QuantizerConfig& config, bool training);
+
+/// The entropy term of the loss and the entropies for the log; the other terms stay undefined.
+/// One read-out for each group of an id; the entropies are the means over the groups.
+QuantizerLosses entropy_losses(const std::vector<ops::Readout>& groups,
+                               const QuantizerConfig& config);
 
 }  // namespace gear::models

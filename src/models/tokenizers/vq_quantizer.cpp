@@ -29,9 +29,8 @@ Quantized VqQuantizer::forward(const Tensor& z) {
 Tensor VqQuantizer::nearest_ids(const Tensor& z) {
   const at::NoGradGuard no_grad;
   const nn::AutocastScope full_precision(z.device().type(), /*enabled=*/false);
-  const auto codes = on_sphere(embedding->weight);
-  return argmin_by_blocks(on_sphere(token_rows(z, config_.codebook_dim)), codes.size(0),
-                          [&](const Tensor& rows) { return squared_distances(rows, codes); });
+  return nearest(squared_distances(on_sphere(token_rows(z, config_.codebook_dim)),
+                                   on_sphere(embedding->weight)));
 }
 
 Tensor VqQuantizer::lookup(const Tensor& ids) {

@@ -1,7 +1,5 @@
 #include "gear/models/tokenizers/vq_tokenizer.h"
 
-#include <ATen/ops/silu.h>
-
 #include <algorithm>
 
 #include "gear/nn/autocast.h"
@@ -123,7 +121,7 @@ VqEncoderImpl::VqEncoderImpl(const TokenizerConfig& config)
 
 Tensor VqEncoderImpl::forward(const Tensor& images) {
   auto x = mid(run_levels(conv_blocks, conv_in(images), /*backwards=*/false));
-  return conv_out(at::silu(norm_out(x)));
+  return conv_out(nn::normalise_swish(norm_out, x));
 }
 
 VqDecoderImpl::VqDecoderImpl(const TokenizerConfig& config)
@@ -136,7 +134,7 @@ VqDecoderImpl::VqDecoderImpl(const TokenizerConfig& config)
 
 Tensor VqDecoderImpl::forward(const Tensor& z) {
   auto x = run_levels(conv_blocks, mid(conv_in(z)), /*backwards=*/from_full_size);
-  return conv_out(at::silu(norm_out(x)));
+  return conv_out(nn::normalise_swish(norm_out, x));
 }
 
 VqTokenizer::VqTokenizer(const TokenizerConfig& config)

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "gear/config/config.h"
@@ -12,7 +13,19 @@ namespace gear::models {
 /// published weights were trained with; `identity` leaves the prefix unrotated (spec 08, quirk 1).
 enum class PrefixRope { kZero, kIdentity };
 
-/// Shape of the class-conditional LlamaGen transformer. The default is LlamaGen-B.
+/// Which text a text position sees: that before it, or all of the caption.
+enum class TextAttention { kCausal, kPrefix };
+
+/// What a text-conditional transformer has beside the class-conditional one (spec 02, section 5).
+/// The default fits captions read by Qwen3-1.7B.
+struct TextConfig {
+  int64_t dim = 2048;                 ///< width of the text features
+  int64_t tokens = 300;               ///< positions of a caption, padding included
+  int64_t double_stream_blocks = -1;  ///< so many first blocks have text weights; -1: a third
+  TextAttention attention = TextAttention::kCausal;
+};
+
+/// Shape of the LlamaGen transformer. The default is the class-conditional LlamaGen-B.
 struct ArConfig {
   int64_t dim = 768;
   int64_t depth = 12;
@@ -36,6 +49,8 @@ struct ArConfig {
   int64_t vocab_size = 16384;  // K
   int64_t num_tokens = 256;    // L, a square number
   int64_t num_classes = 1000;  // without the null class
+  // Conditioned on text instead of a class. No key either: text features have no loader.
+  std::optional<TextConfig> text;
 
   template <class Visitor>
   void fields(Visitor& v) {
@@ -79,6 +94,10 @@ struct ArConfig {
 
   int64_t head_dim() const { return dim / heads; }
   int64_t num_kv_heads() const { return kv_heads == 0 ? heads : kv_heads; }
+  /// Positions of the condition in front of the tokens, P.
+  int64_t prefix() const { return text ? text->tokens : 1; }
+  /// Throws Error when more than `depth` are asked for.
+  int64_t double_stream_blocks() const;
   /// Smallest multiple of ffn_multiple_of that is >= floor(ffn_multiplier * floor(8 * dim / 3)).
   int64_t ffn_dim() const {
     const auto wanted = static_cast<int64_t>(ffn_multiplier * static_cast<double>(8 * dim / 3));
@@ -86,7 +105,8 @@ struct ArConfig {
   }
 };
 
-/// Published sizes: "S", "B", "L", "XL", "XXL" or "XXXL", for 256-pixel ImageNet and 16,384 codes.
+/// Published sizes: "S", "B", "L", "XL", "1B" (published for text alone), "XXL" or "XXXL", for
+/// 256-pixel images, 16,384 codes and, without `text`, the classes of ImageNet.
 /// Throws Error on any other name.
 ArConfig ar_preset(const std::string& size);
 

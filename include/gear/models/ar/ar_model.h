@@ -6,27 +6,33 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
+#include <optional>
 #include <vector>
 
 #include "gear/core/tensor.h"
 #include "gear/models/ar/ar_block.h"
 #include "gear/models/ar/ar_config.h"
 #include "gear/models/ar/kv_cache.h"
+#include "gear/models/ar/text_condition.h"
 #include "gear/nn/rms_norm.h"
+#include "gear/ops/readout.h"
 
-// B batch, P condition prefix length (1), L tokens per image, n tokens given, K codes, D model
-// width
+// B batch, P condition prefix length (1, or the caption's T), L tokens per image, n tokens given,
+// K codes, D model width
 
 namespace gear::models {
 
 /// What a parallel forward pass should compute.
 struct ArForward {
   int64_t tap = 0;          ///< 1-based block whose output is returned; 0: none
-  bool early_exit = false;  ///< stop right after the tap; logits stay undefined
+  bool early_exit = false;  ///< stop right after the tap
+  bool head = true;         ///< false: leave the output layer to the loss, which fuses it
 };
 
+/// Row i predicts token i. What was not asked for stays undefined.
 struct ArOutput {
-  Tensor logits;      // [B, n + 1, K] float32: row i predicts token i
+  Tensor logits;      // [B, n + 1, K] float32
+  Tensor features;    // [B, n + 1, D] after the final norm, without `head`
   Tensor tap_hidden;  // [B, n + 1, D] float32: residual stream after block `tap`, before the final
                       // norm, at the positions that predict tokens 0..n
 };
@@ -40,8 +46,9 @@ struct ClassEmbeddingImpl : torch::nn::Module {
 };
 TORCH_MODULE(ClassEmbedding);
 
-/// Class-conditional LlamaGen transformer (spec 02). Registered names are the published ones:
-/// cls_embedding.embedding_table, tok_embeddings, layers.{i}..., norm, output.
+/// LlamaGen transformer (spec 02), conditioned on a class or, where the config has a `text`, on a
+/// caption. Registered names are the published ones: cls_embedding, tok_embeddings, layers.{i}...,
+/// norm, output. What takes labels needs the former, what takes a TextCondition the latter.
 class ArModelImpl : public torch::nn::Module {
  public:
   explicit ArModelImpl(const ArConfig& config);
@@ -49,26 +56,32 @@ class ArModelImpl : public torch::nn::Module {
   /// labels [B] int64, class dropout already applied (see drop_labels); embeddings [B, n, D] from
   /// embed_ids or embed_soft. In train mode dropout is on, with draws from the global generator.
   ArOutput forward(const Tensor& labels, const Tensor& embeddings, const ArForward& what = {});
+  ArOutput forward(const TextCondition& text, const Tensor& embeddings, const ArForward& what = {});
 
-  Tensor embed_ids(const Tensor& ids);    // [B, n] int64 -> [B, n, D]
-  Tensor embed_soft(const Tensor& soft);  // [B, n, K] weights -> [B, n, D] = soft x token table
+  Tensor embed_ids(const Tensor& ids);  // [B, n] int64 -> [B, n, D]
+  /// Soft or straight-through read-out of the token table for T tokens: [T, D].
+  Tensor embed_soft(const ops::Costs& costs, const ops::ReadoutOptions& options);
 
   /// Label dropping as a deterministic step of its own: where drop [B] is true the null class. The
   /// draws are the caller's, so that they do not depend on ranks or batch order. Without a null
   /// class only an all-false `drop` is allowed.
   Tensor drop_labels(const Tensor& labels, const Tensor& drop) const;
 
-  /// Cached decoding (eval mode, no gradient). Feeds one position and returns its logits [B, K]
-  /// float32. prefill starts the cache with the class token; decode_step adds one token, ids [B].
+  /// Cached decoding (eval mode, no gradient). Returns the logits [B, K] float32 of the last
+  /// position fed. prefill starts the cache with the condition; decode_step adds one token, ids
+  /// [B].
   Tensor prefill(const Tensor& labels, KvCache& cache);
+  Tensor prefill(const TextCondition& text, KvCache& cache);
   Tensor decode_step(const Tensor& ids, KvCache& cache);
 
   const ArConfig& config() const { return config_; }
   int64_t null_class() const { return config_.num_classes; }
   /// Guidance needs the null class, which only a model trained with class dropout has.
-  bool has_null_class() const { return config_.class_dropout > 0.0; }
+  bool has_null_class() const { return !config_.text && config_.class_dropout > 0.0; }
 
+  // One of them, registered as cls_embedding; the other is null.
   ClassEmbedding cls_embedding;
+  CaptionEmbedding caption_embedding;
   torch::nn::Embedding tok_embeddings;
   torch::nn::ModuleList layers;
   nn::RmsNorm norm;
@@ -78,9 +91,16 @@ class ArModelImpl : public torch::nn::Module {
   void initialise();
   /// Rotary rows of positions begin..begin+count-1, [count, d / 2, 2].
   Tensor rotary_rows(int64_t begin, int64_t count, c10::Device device);
-  Tensor run_block(int64_t index, const Tensor& h, const Tensor& rotary);
-  Tensor advance(const Tensor& embedding, KvCache& cache);  // [B, 1, D] -> logits [B, K]
-  Tensor head(const Tensor& h);                             // [B, n, D] -> [B, n, K] float32
+  Tensor embed_labels(const Tensor& labels);     // [B] -> [B, P, D]
+  Tensor embed_text(const TextCondition& text);  // [B, P, D]
+  /// condition [B, P, D]; mask as in ArPositions.
+  ArOutput run(const Tensor& condition, const Tensor& embeddings, const std::optional<Tensor>& mask,
+               const ArForward& what);
+  Tensor run_block(int64_t index, const Tensor& h, const ArPositions& positions);
+  /// Adds positions [B, n, D] to the cache -> logits [B, K] of the last one.
+  Tensor advance(const Tensor& embeddings, const std::optional<Tensor>& mask, int64_t text,
+                 KvCache& cache);
+  Tensor head(const Tensor& h);  // [..., D] -> [..., K] float32
 
   ArConfig config_;
   Tensor rotary_;  // [P + L, d / 2, 2], made on first use: published files do not store it

@@ -3,6 +3,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "gear/core/tensor.h"
@@ -45,8 +46,15 @@ class KvCache {
   /// Forgets all rows but the first ones, without moving them.
   void keep_first(int64_t rows);
 
+  /// Hides captions' padding from all that is decoded later; valid [B, T] (TextCondition).
+  void hide_padding(const Tensor& valid);
+  /// Mask of the next position over itself and the cache, bool [B, 1, 1, length + 1]; none where
+  /// nothing is hidden.
+  std::optional<Tensor> mask_of_next() const;
+
  private:
   int64_t capacity_;
+  std::optional<Tensor> visible_;  // bool [B, S]; none: nothing is hidden
   std::vector<KvLayer> layers_;
 };
 

@@ -23,13 +23,7 @@ class IbqQuantizer final : public Quantizer {
   torch::nn::Embedding embedding;  // [K, D]
 
  private:
-  Tensor costs(const Tensor& rows) const;  // -<z, e> of [T, D], cosines where configured: [T, K]
+  ops::Costs costs(const Tensor& rows) const;  // -<z, e> of [T, D], cosines where configured
 };
-
-/// Codes of `ids` in value. The gradient is that of onehot(ids) - sg(p) + p times the codes, with
-/// p = softmax(-cost): to the codes through onehot(ids), to the cost through p. The one-hot matrix
-/// is never made, and p is computed again in the backward pass.
-///   cost [T, K], codes [K, D], ids [T] -> [T, D]
-Tensor back_propagated_codes(const Tensor& cost, const Tensor& codes, const Tensor& ids);
 
 }  // namespace gear::models

@@ -20,6 +20,8 @@ class LfqQuantizer final : public Quantizer {
   Tensor lookup(const Tensor& ids) override;     // [T * G] -> [T, D]
 
  private:
+  std::vector<ops::Readout> read_groups(const ops::Costs& costs) const;
+
   int64_t bits_;  // of a group
 };
 

@@ -9,6 +9,7 @@
 
 #include "gear/config/config.h"
 #include "gear/core/tensor.h"
+#include "gear/ops/readout.h"
 
 // B batch, h w token grid, T = B * h * w tokens in (batch, row, column) order, K codes, D width
 //
@@ -77,9 +78,9 @@ struct QuantizerLosses {
 };
 
 struct Quantized {
-  Tensor z_q;   // [B, D, h, w], what the decoder sees; carries the straight-through graph
-  Tensor ids;   // [T] int64, the hard read-out
-  Tensor cost;  // [T, K] float32 on the graph: smaller is closer; ids = argmin over K
+  Tensor z_q;        // [B, D, h, w], what the decoder sees; carries the straight-through graph
+  Tensor ids;        // [T] int64, the hard read-out
+  ops::Costs costs;  // of [T, K], float32 on the graph; ids = argmin over K
   QuantizerLosses losses;  // undefined tensors in eval mode
 };
 
@@ -106,22 +107,6 @@ class Quantizer : public torch::nn::Module {
 };
 
 std::shared_ptr<Quantizer> make_quantizer(const QuantizerConfig& config);
-
-/// Soft read-out s = softmax(-cost / temperature) in float32, [T, K] -> [T, K].
-Tensor soft_assignment(const Tensor& cost, double temperature);
-
-/// Straight-through variant: value onehot(ids), gradient of the soft assignment. [T, K].
-Tensor straight_through_assignment(const Tensor& soft, const Tensor& ids);
-
-/// Entropies in nats of p = softmax(-cost / temperature). The entropy loss is
-/// their difference: sure assignments of single tokens, even use of the codes over the batch.
-struct EntropyTerms {
-  Tensor sample;   // scalar, mean_t H(p_t)
-  Tensor average;  // scalar, -sum_k p_k ln(p_k + 1e-5) of the mean distribution over tokens
-  Tensor average_unbiased;  // scalar without graph, the same without the floor 1e-5
-};
-/// cost [T, K], smaller is closer; or [T, G, K]: every group by itself, then their mean.
-EntropyTerms entropy_terms(const Tensor& cost, double temperature);
 
 }  // namespace gear::models
 
