@@ -1,28 +1,14 @@
 #pragma once
 
-#include <array>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "gear/core/tensor.h"
-
-// T tokens, K codes
+#include "gear/ops/readout.h"
 
 namespace gear::losses {
 
-/// How sharp the assignment softmax(-cost / temperature) is. Float32 scalars without gradient.
-struct AssignmentDiagnostics {
-  Tensor entropy;                  ///< mean over tokens of H(p_t), in nats
-  Tensor effective_size;           ///< exp(entropy): of the mean, not the mean of exp
-  std::array<Tensor, 4> top_mass;  ///< probability of the likeliest 1, 10, 100, 1000 codes
-};
-
-/// One entry per temperature, from one pass over the costs in blocks of rows.
-///   cost [T, K] float32
-/// With K below 1000 the larger groups hold every code, and their mass is 1.
-std::vector<AssignmentDiagnostics> assignment_diagnostics(const Tensor& cost,
-                                                          const std::vector<double>& temperatures);
+using ops::AssignmentDiagnostics;
 
 /// The diagnostics of several batches of equally many tokens, taken together: entropies and masses
 /// average, and the effective size is that of the mean entropy.
