@@ -14,6 +14,7 @@
 #include "gear/core/random.h"
 #include "gear/nn/autocast.h"
 #include "sample/inference_scope.h"
+#include "sample/text_rows.h"
 
 // B images, L tokens per image, K codes; with guidance the rows are [conditional; unconditional]
 
@@ -46,6 +47,7 @@ class ReusedCastScope {
 
 void expect_request(const models::ArModel& ar, const Tensor& labels, const SampleOptions& options) {
   const auto& config = ar->config();
+  if (config.text) fail("sampling: this network draws captions, not classes; give text features");
   if (labels.numel() == 0) fail("sampling: needs at least one class label");
   const auto low = labels.min().item<int64_t>(), high = labels.max().item<int64_t>();
   if (low < 0 || high >= config.num_classes) {
@@ -87,27 +89,28 @@ bool guided(const SampleOptions& options, int64_t position) {
   return options.cfg_interval < 0 || position <= options.cfg_interval + 1;
 }
 
-}  // namespace
+c10::Device device_of(const models::ArModel& ar) { return ar->tok_embeddings->weight.device(); }
 
-Tensor generate_tokens(models::ArModel ar, const Tensor& labels, const SampleOptions& options,
-                       const LogitsObserver& observer) {
-  expect_request(ar, labels, options);
-  const auto device = ar->tok_embeddings->weight.device();
+/// Starts the cache with the condition of every row; returns their logits.
+using Prefill = std::function<Tensor(models::KvCache&)>;
+
+Tensor draw_tokens(models::ArModel& ar, int64_t images, const Prefill& prefill,
+                   const SampleOptions& options, const LogitsObserver& observer) {
+  const auto device = device_of(ar);
   const InferenceScope inference(*ar);
   std::optional<ReusedCastScope> bf16;
   if (options.bf16) bf16.emplace(*ar, device.type());
 
-  const int64_t images = labels.size(0), positions = ar->config().num_tokens;
+  const int64_t positions = ar->config().num_tokens;
   const FilterOptions filter = {options.temperature, options.top_k, options.top_p};
   const auto draws = uniform_draws(options, positions, images).to(device);
   const auto tokens = at::empty({images, positions}, at::TensorOptions(device).dtype(at::kLong));
 
-  Tensor fed = labels.to(device);  // [B] or [2B]
-  if (guided(options, 0)) fed = at::cat({fed, at::full_like(fed, ar->null_class())});
-  models::KvCache cache(ar->config(), fed.size(0), device,
+  models::KvCache cache(ar->config(), guided(options, 0) ? 2 * images : images, device,
                         options.bf16 ? at::kBFloat16 : at::kFloat);
+  Tensor fed;  // [B] or [2B]
   for (int64_t position = 0; position < positions; ++position) {
-    auto logits = position == 0 ? ar->prefill(fed, cache) : ar->decode_step(fed, cache);
+    auto logits = position == 0 ? prefill(cache) : ar->decode_step(fed, cache);
     if (guided(options, position)) {
       const auto halves = logits.chunk(2);  // conditional c, unconditional u, each [B, K]
       logits = halves[1] + options.cfg * (halves[0] - halves[1]);
@@ -121,6 +124,24 @@ Tensor generate_tokens(models::ArModel ar, const Tensor& labels, const SampleOpt
     if (cache.rows() > fed.size(0)) cache.keep_first(fed.size(0));  // guidance is over
   }
   return tokens;
+}
+
+}  // namespace
+
+Tensor generate_tokens(models::ArModel ar, const Tensor& labels, const SampleOptions& options,
+                       const LogitsObserver& observer) {
+  expect_request(ar, labels, options);
+  auto rows = labels.to(device_of(ar));  // [B] or [2B]
+  if (guided(options, 0)) rows = at::cat({rows, at::full_like(rows, ar->null_class())});
+  const auto prefill = [&](models::KvCache& cache) { return ar->prefill(rows, cache); };
+  return draw_tokens(ar, labels.size(0), prefill, options, observer);
+}
+
+Tensor generate_tokens(models::ArModel ar, const TextPrompt& prompt, const SampleOptions& options,
+                       const LogitsObserver& observer) {
+  const auto rows = text_rows(prompt, ar->config(), guided(options, 0), device_of(ar));
+  const auto prefill = [&](models::KvCache& cache) { return ar->prefill(rows, cache); };
+  return draw_tokens(ar, prompt.text.features.size(0), prefill, options, observer);
 }
 
 Tensor tokens_to_images(models::Tokenizer& tokenizer, const Tensor& tokens) {

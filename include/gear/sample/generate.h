@@ -7,6 +7,7 @@
 #include "gear/models/ar/ar_model.h"
 #include "gear/models/tokenizers/tokenizer.h"
 #include "gear/sample/filter.h"
+#include "gear/sample/text_prompt.h"
 
 // B images, L tokens per image, K codes, S image side
 
@@ -35,6 +36,11 @@ using LogitsObserver = std::function<void(int64_t position, const Tensor& logits
 /// is restored. Throws Error for labels that do not exist and for guidance of a network without a
 /// null class.
 Tensor generate_tokens(models::ArModel ar, const Tensor& labels, const SampleOptions& options,
+                       const LogitsObserver& observer = {});
+
+/// The same for captions. Throws Error for a network without text, for features that do not fit it,
+/// and for guidance without the empty text or with a validity on one side alone.
+Tensor generate_tokens(models::ArModel ar, const TextPrompt& prompt, const SampleOptions& options,
                        const LogitsObserver& observer = {});
 
 /// Tokens [B, L] of a square grid -> pictures uint8 [B, 3, S, S].
