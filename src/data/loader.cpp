@@ -1,41 +1,22 @@
 #include "gear/data/loader.h"
 
 #include <ATen/ops/empty.h>
-#include <c10/util/Exception.h>
 
 #include <utility>
 #include <vector>
 
-#include "gear/core/error.h"
 #include "gear/core/random.h"
 #include "pipeline.h"
+#include "sample_order.h"
 #include "sample_reader.h"
 
 namespace gear::data {
 namespace {
 
-void check_share(const LoaderShare& share) {
-  TORCH_CHECK(share.world_size > 0 && share.rank >= 0 && share.rank < share.world_size &&
-                  share.micro_batch_size > 0,
-              "Loader: rank ", share.rank, " of ", share.world_size, ", micro-batch size ",
-              share.micro_batch_size);
-}
-
-/// Fails when the configuration and the found set cannot be trained on.
-void check_training_set(const ImageFolder& source, const DataConfig& config,
-                        const LoaderShare& share) {
-  const auto num_classes = static_cast<int64_t>(source.classes().size());
-  if (config.num_classes > 0 && num_classes > config.num_classes) {
-    fail(source.root().string(), ": holds ", num_classes,
-         " class folders, more than data.num_classes (", config.num_classes,
-         "); raise it, or set it to 0 to take the number of folders");
-  }
-  const int64_t together = share.micro_batch_size * share.world_size;
-  if (config.batch_size % together != 0) {
-    fail("data.batch_size: must be a multiple of ", together, " (micro-batches of ",
-         share.micro_batch_size, " on ", share.world_size, " ranks), got ", config.batch_size);
-  }
-  expect_full_batch(source, config);
+TrainingSet training_set(const ImageFolder& source) {
+  return {.path = source.root(),
+          .size = source.size(),
+          .num_classes = static_cast<int64_t>(source.classes().size())};
 }
 
 Batch empty_batch(const std::vector<int64_t>& samples, const ImageFolder& source, int64_t side) {
@@ -55,20 +36,13 @@ uint8_t* pixels_of(Batch& batch, int64_t item) {
 
 }  // namespace
 
-void expect_full_batch(const ImageFolder& source, const DataConfig& config) {
-  if (source.size() >= config.batch_size) return;
-  fail(source.root().string(), ": holds ", source.size(), " images, fewer than data.batch_size (",
-       config.batch_size, "); lower data.batch_size or add images");
-}
-
 class Loader::Impl {
  public:
   Impl(std::shared_ptr<const ImageFolder> source, const DataConfig& config,
        const LoaderShare& share)
       : config_(config),
         share_(share),
-        steps_per_epoch_(source->size() / config.batch_size),
-        per_epoch_(steps_per_epoch_ * (config.batch_size / share.micro_batch_size)),
+        order_(training_set(*source), config, share),
         reader_(std::move(source), config, Filter::kBicubic),
         pipeline_(config.workers, config.prefetch,
                   {.open = [this](int64_t number) { return open(number); },
@@ -82,43 +56,22 @@ class Loader::Impl {
   }
 
   void seek(int64_t micro_batch) {
-    TORCH_CHECK(micro_batch >= 0 && micro_batch % share_.world_size == 0, "Loader: position ",
-                micro_batch, " is no multiple of ", share_.world_size, " ranks");
-    next_number_ = micro_batch / share_.world_size;
+    next_number_ = order_.number_after(micro_batch);
     pipeline_.seek(next_number_);
   }
 
-  int64_t position() const { return next_number_ * share_.world_size; }
-  int64_t steps_per_epoch() const { return steps_per_epoch_; }
-  int64_t per_epoch() const { return per_epoch_; }
+  int64_t position() const { return order_.position(next_number_); }
+  const SampleOrder& order() const { return order_; }
   const BadImages& bad_images() const { return reader_.bad_images(); }
   BadImages& bad_images() { return reader_.bad_images(); }
 
  private:
-  /// Where a micro-batch of this rank stands in the global order.
-  struct Place {
-    int64_t epoch = 0;
-    int64_t first = 0;  // of its images, in the permutation of the epoch
-  };
-  Place place(int64_t number) const {
-    const int64_t global = number * share_.world_size + share_.rank;
-    return {global / per_epoch_, global % per_epoch_ * share_.micro_batch_size};
-  }
-
   Batch open(int64_t number) {
-    const Place at = place(number);
-    if (order_.empty() || at.epoch != order_epoch_) {
-      order_ = permutation(reader_.source().size(),
-                           stream_seed(share_.seed, "order", static_cast<uint64_t>(at.epoch)));
-      order_epoch_ = at.epoch;
-    }
-    const auto begin = order_.begin() + at.first;
-    return empty_batch({begin, begin + share_.micro_batch_size}, reader_.source(),
-                       config_.image_size);
+    return empty_batch(order_.samples(number), reader_.source(), config_.image_size);
   }
 
   void fill(int64_t number, int64_t item, Batch& batch) {
-    const Place at = place(number);
+    const auto at = order_.place(number);
     const auto index = static_cast<size_t>(item);
     uint8_t* out = pixels_of(batch, item);
     int64_t sample = batch.sample_ids[index];
@@ -146,19 +99,14 @@ class Loader::Impl {
 
   DataConfig config_;
   LoaderShare share_;
-  int64_t steps_per_epoch_;
-  int64_t per_epoch_;  // micro-batches of all ranks
+  SampleOrder order_;  // its samples() is called by open() alone
   int64_t next_number_ = 0;
-  std::vector<int64_t> order_;  // of order_epoch_; touched by open() alone
-  int64_t order_epoch_ = 0;
   SampleReader reader_;
   Pipeline pipeline_;  // last: its threads use everything above
 };
 
 Loader::Loader(std::shared_ptr<const ImageFolder> source, const DataConfig& config,
                const LoaderShare& share) {
-  check_share(share);
-  check_training_set(*source, config, share);
   impl_ = std::make_unique<Impl>(std::move(source), config, share);
 }
 Loader::~Loader() = default;
@@ -166,8 +114,8 @@ Loader::~Loader() = default;
 Batch Loader::next() { return impl_->next(); }
 void Loader::seek(int64_t micro_batch) { impl_->seek(micro_batch); }
 int64_t Loader::position() const { return impl_->position(); }
-int64_t Loader::steps_per_epoch() const { return impl_->steps_per_epoch(); }
-int64_t Loader::micro_batches_per_epoch() const { return impl_->per_epoch(); }
+int64_t Loader::steps_per_epoch() const { return impl_->order().steps_per_epoch(); }
+int64_t Loader::micro_batches_per_epoch() const { return impl_->order().micro_batches_per_epoch(); }
 int64_t Loader::bad_images() const { return impl_->bad_images().count(); }
 std::vector<int64_t> Loader::bad_samples() const { return impl_->bad_images().samples(); }
 void Loader::restore_bad_samples(const std::vector<int64_t>& samples) {
@@ -194,7 +142,7 @@ class ValidationLoader::Impl {
     }
   }
 
-  void restart() { pipeline_.seek(0); }
+  void seek(int64_t block) { pipeline_.seek(block); }
   int64_t bad_images() const { return reader_.bad_images().count(); }
 
  private:
@@ -245,7 +193,8 @@ ValidationLoader::ValidationLoader(std::shared_ptr<const ImageFolder> source,
 ValidationLoader::~ValidationLoader() = default;
 
 std::optional<Batch> ValidationLoader::next() { return impl_->next(); }
-void ValidationLoader::restart() { impl_->restart(); }
+void ValidationLoader::seek(int64_t block) { impl_->seek(block); }
+void ValidationLoader::restart() { seek(0); }
 int64_t ValidationLoader::bad_images() const { return impl_->bad_images(); }
 
 }  // namespace gear::data

@@ -31,9 +31,10 @@ struct EnumNames<io::Exif> {
 
 namespace gear::data {
 
-/// Where the pictures come from and how they are cut. Spec 05.
+/// Where the pictures, or their tokens, come from and how pictures are cut. Spec 05.
 struct DataConfig {
   std::string path;
+  std::string indices;
   std::string val_path;
   int64_t image_size = 256;
   int64_t batch_size = 256;
@@ -52,8 +53,12 @@ struct DataConfig {
 
   template <class Visitor>
   void fields(Visitor& v) {
-    v("path", path, "ImageFolder with one folder per class (JPEG, PNG, WebP, BMP, PPM, TIFF).",
-      config::not_empty());
+    v("path", path,
+      "ImageFolder with one folder per class (JPEG, PNG, WebP, BMP, PPM, TIFF); not needed with "
+      "indices.");
+    v("indices", indices,
+      "File or folder written by gear encode: recipe ar learns these tokens and reads no pictures. "
+      "Empty: the tokenizer encodes the pictures of path in every step.");
     v("val_path", val_path, "Held-out ImageFolder for reconstruction metrics; empty: none.");
     v("image_size", image_size, "Side S of the square training crop in pixels.",
       config::in_range(8, 8192));
@@ -80,6 +85,9 @@ struct DataConfig {
       "16-bit grey images: clip to 255, as the Python reference does, or scale to 8 bits.");
     v("alpha", alpha, "Transparent images: drop the transparency, or blend over white.");
     v("exif", exif, "Orientation noted in a JPEG: ignore or apply.");
+  }
+  void check(const config::Where& at) const {
+    if (path.empty() && indices.empty()) fail(at("path"), "must not be empty, got \"\"");
   }
 };
 

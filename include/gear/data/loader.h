@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -20,7 +21,7 @@ struct LoaderShare {
 };
 
 /// Throws Error when the set is smaller than one batch of training.
-void expect_full_batch(const ImageFolder& source, const DataConfig& config);
+void expect_full_batch(const std::filesystem::path& path, int64_t size, const DataConfig& config);
 
 /// Endless training micro-batches, decoded by `config.workers` threads beside the step.
 ///
@@ -70,6 +71,8 @@ class ValidationLoader {
 
   std::optional<Batch> next();  ///< nothing after the last one, which may be smaller
   void restart();
+  /// Goes on with block `block` of the rank, counted from 0.
+  void seek(int64_t block);
   int64_t bad_images() const;
 
  private:
