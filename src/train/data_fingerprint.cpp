@@ -14,4 +14,8 @@ DataFingerprint data_fingerprint(const data::ImageFolder& images) {
   return {.images = images.size(), .names_sha256 = io::sha256_of_bytes(names)};
 }
 
+DataFingerprint data_fingerprint(const data::IndexSet& indices) {
+  return {.images = indices.size(), .names_sha256 = indices.names_sha256()};
+}
+
 }  // namespace gear::train

@@ -1,5 +1,7 @@
 #include "gear/train/initial_weights.h"
 
+#include <algorithm>
+
 #include "gear/core/error.h"
 #include "gear/core/text.h"
 #include "gear/io/weights.h"
@@ -7,27 +9,47 @@
 namespace gear::train {
 namespace {
 
-/// Where a weight file of another program keeps what gear calls this group.
-io::LoadOptions sections_of(const std::string& group) {
-  if (group == "tokenizer_ema") return io::tokenizer_sections(/*prefer_ema=*/true);
-  if (group == "tokenizer") return io::tokenizer_sections(/*prefer_ema=*/false);
-  if (group == "ar_ema") return io::ar_sections(/*prefer_ema=*/true);
-  if (group == "ar") return io::ar_sections(/*prefer_ema=*/false);
-  if (group == "projector") return io::section("projectors");
-  return io::LoadOptions{.sections = {group}};
+/// The groups to look for in a weight file of another program.
+std::vector<std::string> with_fallback(std::vector<std::string> candidates) {
+  const auto has = [&](const char* group) {
+    return std::find(candidates.begin(), candidates.end(), group) != candidates.end();
+  };
+  if (has("tokenizer") && !has("tokenizer_ema")) candidates.emplace_back("tokenizer_ema");
+  return candidates;
 }
 
-/// Copies the tensors; where they do not fit, says where the configuration that fits stands.
-void assign(torch::nn::Module& module, const io::TensorMap& tensors,
-            const std::filesystem::path& path, const std::filesystem::path& config) {
-  try {
-    io::assign_weights(module, tensors, path.string());
-  } catch (const Error& error) {
-    fail(error.what(),
-         "; it was trained with another configuration: compare data.num_classes, "
-         "tokenizer and ar with ",
-         config.string());
+/// "ar, tokenizer" of what a file holds.
+std::string names_of(const NetworkParts& parts) {
+  std::vector<std::string> names;
+  for (const auto& [group, tensors] : parts.networks) names.push_back(group);
+  return join(names);
+}
+
+/// A frozen table that keeps its random values is as wrong as a weight that does.
+void assign_all(torch::nn::Module& module, const io::TensorMap& tensors,
+                const std::string& source) {
+  const auto kept = io::assign_weights(module, tensors, source).kept;
+  if (!kept.empty()) {
+    fail(source, ": lacks ", kept.size(), " of the model's buffers (", kept.front(),
+         kept.size() > 1 ? ", ..." : "", ")");
   }
+}
+
+/// Copies the tensors; where they do not fit, adds what to do.
+void assign(torch::nn::Module& module, const io::TensorMap& tensors,
+            const std::filesystem::path& path, const std::string& advice) {
+  try {
+    assign_all(module, tensors, path.string());
+  } catch (const Error& error) {
+    fail(error.what(), advice);
+  }
+}
+
+/// What to do where the weights of a checkpoint do not fit.
+std::string compare_with(const std::filesystem::path& config) {
+  return "; it was trained with another configuration: compare data.num_classes, tokenizer and ar "
+         "with " +
+         config.string();
 }
 
 }  // namespace
@@ -39,6 +61,12 @@ const std::optional<Checkpoint>& InitialWeights::checkpoint_at(
   return checkpoints_.emplace(source, find_checkpoint(source)).first->second;
 }
 
+const NetworkParts& InitialWeights::parts_at(const std::filesystem::path& source) {
+  const auto known = parts_.find(source);
+  if (known != parts_.end()) return known->second;
+  return parts_.emplace(source, read_network_parts(source)).first->second;
+}
+
 std::string InitialWeights::load(torch::nn::Module& module, const std::filesystem::path& source,
                                  const std::vector<std::string>& candidates, bool required) {
   if (!std::filesystem::exists(source)) {
@@ -48,7 +76,7 @@ std::string InitialWeights::load(torch::nn::Module& module, const std::filesyste
     for (const std::string& group : candidates) {
       if (!checkpoint->contains(group)) continue;
       const auto path = checkpoint->group_path(group);
-      assign(module, io::load_tensors(path), path, checkpoint->config_path());
+      assign(module, io::load_tensors(path), path, compare_with(checkpoint->config_path()));
       return path.string();
     }
     if (!required) return "";
@@ -58,9 +86,18 @@ std::string InitialWeights::load(torch::nn::Module& module, const std::filesyste
   if (std::filesystem::is_directory(source / "checkpoints")) {
     fail(source.string(), ": this run has no checkpoint yet");
   }
-  const auto tensors = io::load_tensors(source, sections_of(candidates.front()));
-  io::assign_weights(module, tensors, source.string());
-  return source.string();
+  const NetworkParts& parts = parts_at(source);
+  auto groups = with_fallback(candidates);
+  groups.emplace_back("");  // what no network is known by is tried, to say what it lacks
+  for (const std::string& group : groups) {
+    if (!parts.contains(group)) continue;
+    assign(module, parts.networks.at(group), source,
+           "; gear inspect " + source.string() + " tells what it holds");
+    return source.string() + (group.empty() ? "" : " (" + group + ")");
+  }
+  if (!required) return "";
+  fail(source.string(), ": has no ", join(candidates, " or "), "; it has ", names_of(parts),
+       ". Name a file or run that has it under a key of its own, such as init.tokenizer");
 }
 
 }  // namespace gear::train

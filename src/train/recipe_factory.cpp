@@ -50,9 +50,23 @@ class Builder {
   std::shared_ptr<models::Tokenizer> tokenizer(const std::vector<std::string>& groups) {
     seed_generator(config_, "init.tokenizer");
     auto network = models::make_tokenizer(config_.tokenizer);
-    load(*network, "tokenizer", config_.init.tokenizer, groups);
+    // Frozen at random values it would make the whole run worthless.
+    load(*network, "tokenizer", config_.init.tokenizer, groups,
+         /*required=*/config_.recipe == RecipeKind::kAr);
     network->to(device_);
     return network;
+  }
+
+  /// The frozen tokenizer of the recipe ar and how it is used.
+  TokenSource token_source() {
+    const auto groups = config_.init.tokenizer_ema
+                            ? std::vector<std::string>{"tokenizer_ema", "tokenizer"}
+                            : std::vector<std::string>{"tokenizer"};
+    const bool stored = !config_.data.indices.empty();
+    const bool named = !config_.init.tokenizer.empty() || !config_.init.from.empty();
+    if (stored && !named) return stored_tokens(nullptr);
+    auto network = tokenizer(groups);
+    return stored ? stored_tokens(std::move(network)) : tokens_of_pictures(std::move(network));
   }
 
   Teachers teachers() {
@@ -106,12 +120,13 @@ class Builder {
     return own.empty() ? config_.init.from : own;
   }
 
+  /// Weights from the source of its own must be there, those from `init.from` if `required`.
   void load(torch::nn::Module& module, const std::string& what, const std::string& own_source,
-            const std::vector<std::string>& groups) {
+            const std::vector<std::string>& groups, bool required = false) {
     const std::string& source = source_of(own_source);
     if (source.empty()) return;
-    const bool required = !own_source.empty();
-    const std::string taken = initial_.load(module, source, groups, required);
+    const std::string taken =
+        initial_.load(module, source, groups, required || !own_source.empty());
     notice(taken.empty() ? source + " has no " + what + ": it starts from scratch"
                          : "initial " + what + ": " + taken);
   }
@@ -152,14 +167,11 @@ BuiltRecipe make_recipe(const RunConfig& config, WeightSource weights) {
       break;
     }
     case RecipeKind::kAr: {
-      const auto groups = config.init.tokenizer_ema
-                              ? std::vector<std::string>{"tokenizer_ema", "tokenizer"}
-                              : std::vector<std::string>{"tokenizer"};
-      auto tokenizer = builder.tokenizer(groups);
+      auto source = builder.token_source();
       auto teachers = builder.teachers();
       auto ar = builder.ar_networks(teachers);
-      built.recipe = std::make_unique<ArRecipe>(std::move(tokenizer), std::move(ar),
-                                                std::move(teachers), config);
+      built.recipe =
+          std::make_unique<ArRecipe>(std::move(source), std::move(ar), std::move(teachers), config);
       break;
     }
   }

@@ -47,6 +47,20 @@ void check_critics(const RunConfig& config, const config::Where& at) {
   }
 }
 
+/// Rules of a run that learns stored tokens instead of pictures.
+void check_indices(const RunConfig& config, const config::Where& at) {
+  if (config.recipe != RecipeKind::kAr) {
+    fail(at("data.indices"), "is for recipe: ar, which keeps the tokenizer frozen; the recipe ",
+         config::detail::format(config.recipe), " needs pictures, so leave it empty, got ",
+         config.data.indices);
+  }
+  if (config.loss.repa) {
+    fail(at("loss.repa"),
+         "must be false with data.indices: the teacher of the alignment loss looks at pictures, "
+         "and indices have none");
+  }
+}
+
 /// Rules of the recipes that train a transformer.
 void check_transformer(const RunConfig& config, const config::Where& at) {
   const auto& init = config.init;
@@ -62,7 +76,8 @@ void check_transformer(const RunConfig& config, const config::Where& at) {
   if (config.loss.repa) {
     models::check_teacher_images(config.teacher, config.data.image_size, config.grid(), at);
   }
-  if (config.recipe == RecipeKind::kAr && init.from.empty() && init.tokenizer.empty()) {
+  const bool needs_tokenizer = config.recipe == RecipeKind::kAr && config.data.indices.empty();
+  if (needs_tokenizer && init.from.empty() && init.tokenizer.empty()) {
     fail(at("init.from"),
          "must name the run of an earlier stage, or init.tokenizer a trained tokenizer: the recipe "
          "ar trains the transformer on a frozen one");
@@ -80,6 +95,7 @@ void check_transformer(const RunConfig& config, const config::Where& at) {
 
 void RunConfig::check(const config::Where& at) const {
   check_data_and_steps(*this, at);
+  if (!data.indices.empty()) check_indices(*this, at);
   if (recipe != RecipeKind::kAr) check_critics(*this, at);
   if (recipe != RecipeKind::kTokenizer) check_transformer(*this, at);
 }

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 
 #include "gear/io/atomic.h"
 #include "gear/train/run_config.h"
@@ -64,6 +65,65 @@ TEST(Configs, PublishedStageTwoHasNoWarmUpAndThePublishedLengths) {
       EXPECT_EQ(config.optimizer.warmup_steps, 0) << name;
       EXPECT_EQ(config.optimizer.schedule, Schedule::kConstant) << name;
       EXPECT_EQ(config.loss.repa, expected.repa) << name;
+    }
+  }
+}
+
+TEST(Configs, StageOneIsThereForEveryTokenizerTeacherAndSize) {
+  using enum models::QuantizerKind;
+  using enum losses::SpatialNorm;
+  struct Tokenizer {
+    const char *file, *run;
+    models::QuantizerKind kind;
+  };
+  struct Teacher {
+    const char *folder, *run, *model;
+    losses::SpatialNorm norm;
+  };
+  for (const Teacher& teacher : {Teacher{"", "dinov2", "dinov2-vit-b", kNone},
+                                 Teacher{"dinov3/", "dinov3", "dinov3-vit-b", kNone},
+                                 Teacher{"siglip2/", "siglip2", "siglip2-vit-b", kZscore},
+                                 Teacher{"clip/", "clip", "clip-vit-L", kZscore},
+                                 Teacher{"jepa21/", "jepa21", "jepa21-vit-b", kZscore}}) {
+    for (const Tokenizer& tokenizer :
+         {Tokenizer{"vq16", "vq", kVq}, Tokenizer{"lfq16", "lfq", kLfq},
+          Tokenizer{"ibq16", "ibq", kIbq}}) {
+      for (const std::string size : {"b", "l", "xl"}) {
+        const std::string name =
+            std::string(teacher.folder) + "stage1_" + tokenizer.file + "_" + size + ".yaml";
+        const auto config = config::load<RunConfig>(GEAR_SOURCE_DIR "/configs/imagenet256/" + name);
+        EXPECT_EQ(config.recipe, RecipeKind::kGear) << name;
+        EXPECT_EQ(config.tokenizer.quantizer.kind, tokenizer.kind) << name;
+        EXPECT_EQ(config.teacher.model, teacher.model) << name;
+        EXPECT_EQ(config.loss.spatial_norm, teacher.norm) << name;
+        EXPECT_EQ(config.loss.spatial_norm_alpha, 0.6) << name;
+        EXPECT_EQ(config.loss.tap, config.ar.depth / 3) << name;
+        EXPECT_EQ(config.run_dir, std::string("runs/stage1-") + tokenizer.run + "-" + teacher.run +
+                                      "-" + size + "-temp0.1-coeff0.5-256px")
+            << name;
+        EXPECT_EQ(config.init.from, std::string("runs/") + tokenizer.file + "-stage0-bs256-400k")
+            << name;
+      }
+    }
+  }
+}
+
+TEST(Configs, EveryStageStartsFromTheRunOfAnotherFileAndHasARunOfItsOwn) {
+  std::map<std::string, std::string> file_of_run;
+  std::vector<RunConfig> configs;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(GEAR_SOURCE_DIR "/configs")) {
+    if (entry.path().extension() != ".yaml") continue;
+    const auto config = config::load<RunConfig>(entry.path());
+    configs.push_back(config);
+    if (config.run_dir == "runs/imagenet256") continue;  // a piece, as it comes from base.yaml
+    const auto [other, is_new] = file_of_run.emplace(config.run_dir, entry.path().string());
+    EXPECT_TRUE(is_new) << entry.path() << " and " << other->second << " train in one folder";
+  }
+  for (const RunConfig& config : configs) {
+    for (const std::string& source : {config.init.from, config.init.tokenizer}) {
+      if (!source.starts_with("runs/")) continue;
+      EXPECT_TRUE(file_of_run.contains(source)) << config.run_dir << " starts from " << source;
     }
   }
 }

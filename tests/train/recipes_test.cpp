@@ -13,26 +13,12 @@ namespace gear::train {
 namespace {
 
 using testing::copies;
+using testing::expect_same_bits;
 using testing::fill_output_layer;
 using testing::NamedCopies;
 using testing::small_batch;
 using testing::small_recipe_config;
 using testing::step_metrics;
-
-/// Every tensor whose name begins with one of `prefixes` has the same bits in both, and there are
-/// some.
-void expect_same_bits(const NamedCopies& found, const NamedCopies& expected,
-                      const std::vector<std::string>& prefixes) {
-  for (const std::string& prefix : prefixes) {
-    int64_t compared = 0;
-    for (const auto& [name, value] : expected) {
-      if (!name.starts_with(prefix)) continue;
-      EXPECT_TRUE(at::equal(found.at(name), value)) << name;
-      ++compared;
-    }
-    EXPECT_GT(compared, 0) << prefix;
-  }
-}
 
 TEST(DualReadOut, NextTokenLossWouldReachTheEncoderThroughStraightThroughTokens) {
   // The control of the tests below: soft tokens would carry the next-token loss into the tokenizer.
@@ -42,11 +28,11 @@ TEST(DualReadOut, NextTokenLossWouldReachTheEncoderThroughStraightThroughTokens)
   ar->output->weight.detach().normal_(0.0, 0.2);
   const auto batch = small_batch(config, 1);
   const auto quantized = tokenizer->forward(tokenizer_input(batch.images)).quantized;
-  const auto soft = models::straight_through_assignment(
-      models::soft_assignment(quantized.cost, config.loss.temperature), quantized.ids);
-  const auto tokens = soft.view({4, 16, -1}).slice(1, 0, 15);
-  const auto logits = ar->forward(batch.labels, ar->embed_soft(tokens)).logits;
-  losses::next_token_loss(logits, quantized.ids.view({4, 16})).backward();
+  const auto tokens = ar->embed_soft(
+      quantized.costs, {.temperature = config.loss.temperature, .straight_through = true});
+  const auto inputs = tokens.view({4, 16, -1}).slice(1, 0, 15);
+  const auto features = ar->forward(batch.labels, inputs, {.head = false}).features;
+  losses::next_token_loss(features, ar->output->weight, quantized.ids.view({4, 16})).backward();
   EXPECT_GT(
       tokenizer->named_parameters()["encoder.conv_in.weight"].grad().abs().sum().item<double>(),
       0.0);
@@ -109,10 +95,9 @@ TEST(DualReadOut, AlignmentOfTheSoftReadOutReachesTheTokenizerAlone) {
   const ArNetworks networks = testing::small_ar_networks(config, 8);
   ArLearner learner(networks, config);
   const auto batch = small_batch(config, 1);
-  const auto cost = tokenizer->forward(tokenizer_input(batch.images)).quantized.cost;
-  const auto soft = models::soft_assignment(cost, 0.1).view({4, -1, cost.size(1)});
+  const auto quantized = tokenizer->forward(tokenizer_input(batch.images)).quantized;
   const auto target = at::ones({4, 16, 8});
-  learner.soft_alignment(soft, batch.labels, {target}).backward();
+  learner.soft_alignment(quantized.costs, batch.labels, {target}).backward();
   EXPECT_GT(tokenizer->parameters()[0].grad().abs().sum().item<double>(), 0.0);
   for (const auto& parameter : networks.ar->parameters()) EXPECT_FALSE(parameter.grad().defined());
   for (const auto& parameter : networks.projector->parameters()) {

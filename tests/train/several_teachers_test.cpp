@@ -17,7 +17,7 @@ TEST(SeveralTeachers, HaveAProjectionEachAndTheirLossesAreAveraged) {
   const StepContext context{.step = 0, .diagnostics = true};
   config.teacher.model = "dinov2-custom, dinov2-custom";
   const auto built = make_recipe(config);
-  EXPECT_EQ(built.notices.size(), 2U);
+  EXPECT_EQ(built.warnings.size(), 2U);
   const auto start = copies(*built.recipe);
   for (const std::string name : {"projs.0.4.weight", "projs.1.4.weight"}) {
     EXPECT_EQ(start.at("projector/" + name).sizes(), at::IntArrayRef({32, 32}));

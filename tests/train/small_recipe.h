@@ -1,6 +1,8 @@
 #pragma once
 
+#include <ATen/ops/equal.h>
 #include <ATen/ops/randint.h>
+#include <gtest/gtest.h>
 #include <torch/utils.h>
 
 #include <map>
@@ -119,6 +121,21 @@ inline std::map<std::string, double> step_metrics(Recipe& recipe, const data::Ba
   torch::manual_seed(static_cast<uint64_t>(context.step));
   const auto values = recipe.step({&batch, 1}, context).host_values();
   return {values.begin(), values.end()};
+}
+
+/// All tensors of `expected` whose names begin with one of the prefixes are in `found`, bit for
+/// bit.
+inline void expect_same_bits(const NamedCopies& found, const NamedCopies& expected,
+                             const std::vector<std::string>& prefixes) {
+  for (const std::string& prefix : prefixes) {
+    int64_t compared = 0;
+    for (const auto& [name, value] : expected) {
+      if (!name.starts_with(prefix)) continue;
+      EXPECT_TRUE(at::equal(found.at(name), value)) << name;
+      ++compared;
+    }
+    EXPECT_GT(compared, 0) << prefix;
+  }
 }
 
 }  // namespace gear::train::testing

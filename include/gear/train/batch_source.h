@@ -23,8 +23,9 @@ class LoaderSource : public BatchSource {
   LoaderSource(Loader& loader, c10::Device device) : loader_(loader), device_(device) {}
   data::Batch next() override {
     data::Batch batch = loader_.next();
-    batch.images = batch.images.to(device_, /*non_blocking=*/true);
-    batch.labels = batch.labels.to(device_, /*non_blocking=*/true);
+    for (Tensor* part : {&batch.images, &batch.labels, &batch.tokens}) {
+      if (part->defined()) *part = part->to(device_, /*non_blocking=*/true);
+    }
     return batch;
   }
   void seek(int64_t micro_batch) override { loader_.seek(micro_batch); }

@@ -22,7 +22,7 @@ struct StepContext {
 };
 
 /// Networks to sample from; EMA with EMA, live with live, never mixed. `ar` may be empty (tokenizer
-/// recipe).
+/// recipe), and so may `tokenizer` (a run on stored indices that was given none).
 struct SamplingPair {
   std::shared_ptr<models::Tokenizer> tokenizer;
   models::ArModel ar{nullptr};

@@ -116,6 +116,7 @@ struct OutputConfig {
   int64_t eval_every = 0;
   int64_t eval_images = 0;
   double sample_cfg = 4.0;
+  int64_t sample_cfg_interval = -1;
   int64_t sample_top_k = 2000;
   double sample_top_p = 1.0;
   double sample_temperature = 1.0;
@@ -134,6 +135,8 @@ struct OutputConfig {
       config::in_range(0, 1e9));
     v("eval_images", eval_images, "Held-out images measured; 0: all.", config::in_range(0, 1e9));
     v("sample_cfg", sample_cfg, "Guidance of the sample grids.", config::at_least(0));
+    v("sample_cfg_interval", sample_cfg_interval,
+      "n: guide only tokens 0 to n + 1 of the sample grids; -1: all.", config::in_range(-1, 1e9));
     v("sample_top_k", sample_top_k, "Top-k of the sample grids; 0: off.",
       config::in_range(0, 16777216));
     v("sample_top_p", sample_top_p, "Top-p of the sample grids; 1: off.", config::in_range(0, 1));

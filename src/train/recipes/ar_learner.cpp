@@ -30,16 +30,21 @@ ArLearner::ArLearner(ArNetworks networks, const RunConfig& config)
   networks_.ar_ema->eval();
 }
 
-Tensor ArLearner::soft_alignment(const Tensor& soft, const Tensor& labels,
+Tensor ArLearner::soft_alignment(const ops::Costs& costs, const Tensor& labels,
                                  const std::vector<Tensor>& targets) {
   set_trainable(*networks_.ar, false);
   set_trainable(*networks_.projector, false);
   networks_.ar->eval();
-  const nn::AutocastScope autocast(soft.device().type(), config_.precision == Precision::kBf16);
-  const auto inputs = soft.slice(1, 0, soft.size(1) - 1);    // the last token is never an input
-  const auto embeddings = networks_.ar->embed_soft(inputs);  // [B, N - 1, D]
+  const bool bfloat16 = config_.precision == Precision::kBf16;
+  const nn::AutocastScope autocast(labels.device().type(), bfloat16);
+  const auto tokens =
+      networks_.ar->embed_soft(costs, {.temperature = config_.loss.temperature,
+                                       .straight_through = config_.loss.readout == Readout::kSte,
+                                       .bfloat16_products = bfloat16});  // [B * N, D]
+  const auto by_image = tokens.view({labels.size(0), -1, tokens.size(1)});
+  const auto inputs = by_image.slice(1, 0, by_image.size(1) - 1);  // the last is never an input
   const auto output =
-      networks_.ar->forward(labels, embeddings, {.tap = config_.loss.tap, .early_exit = true});
+      networks_.ar->forward(labels, inputs, {.tap = config_.loss.tap, .early_exit = true});
   return losses::alignment_loss(networks_.projector->forward(output.tap_hidden), targets);
 }
 
@@ -55,9 +60,11 @@ Metrics ArLearner::backward(const Tensor& ids, const Tensor& labels,
   {
     const nn::AutocastScope autocast(ids.device().type(), config_.precision == Precision::kBf16);
     const auto inputs = ids.slice(1, 0, ids.size(1) - 1);  // [B, N - 1]
-    const auto output = networks_.ar->forward(labels, networks_.ar->embed_ids(inputs),
-                                              {.tap = aligned ? config_.loss.tap : 0});
-    const auto ce_loss = losses::next_token_loss(output.logits, ids);
+    const auto output =
+        networks_.ar->forward(labels, networks_.ar->embed_ids(inputs),
+                              {.tap = aligned ? config_.loss.tap : 0, .head = false});
+    const auto ce_loss =
+        losses::next_token_loss(output.features, networks_.ar->output->weight, ids);
     total = ce_loss;
     metrics.add("ce_loss", ce_loss);
     if (aligned) {

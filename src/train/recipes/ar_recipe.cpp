@@ -1,22 +1,20 @@
 #include "gear/train/recipes/ar_recipe.h"
 
+#include <utility>
+
 #include "gear/train/recipes/micro_batches.h"
 #include "gear/train/state.h"
 
 namespace gear::train {
 
-ArRecipe::ArRecipe(std::shared_ptr<models::Tokenizer> frozen_tokenizer, ArNetworks ar,
-                   Teachers teachers, const RunConfig& config)
+ArRecipe::ArRecipe(TokenSource source, ArNetworks ar, Teachers teachers, const RunConfig& config)
     : config_(config),
-      tokenizer_(std::move(frozen_tokenizer)),
+      source_(std::move(source)),
       ar_(std::move(ar), config),
       teachers_(std::move(teachers)),
       label_dropout_([this](const data::Batch& batch, const StepContext& context) {
         return ar_.drop_labels(batch, context);
-      }) {
-  tokenizer_->eval();
-  set_trainable(*tokenizer_, false);
-}
+      }) {}
 
 Metrics ArRecipe::step(std::span<const data::Batch> micro_batches, const StepContext& context) {
   try {
@@ -37,11 +35,7 @@ Metrics ArRecipe::update(std::span<const data::Batch> micro_batches, const StepC
 }
 
 Metrics ArRecipe::backward(const data::Batch& batch, const StepContext& context, double scale) {
-  Tensor ids;  // [B, N]
-  {
-    const at::NoGradGuard no_grad;  // float32: the same indices as in evaluation and sampling
-    ids = tokenizer_->encode_ids(tokenizer_input(batch.images));
-  }
+  const Tensor ids = source_.tokens(batch);  // [B, N]
   const auto targets = teacher_targets(teachers_, batch.images, config_);
   return ar_.backward(ids, label_dropout_(batch, context), targets, scale);
 }
@@ -49,12 +43,12 @@ Metrics ArRecipe::backward(const data::Batch& batch, const StepContext& context,
 std::vector<TensorGroup> ArRecipe::state() {
   auto groups = ar_.state();
   // Not trained here, but a checkpoint must be enough to sample from.
-  groups.push_back(module_group("tokenizer", *tokenizer_));
+  if (source_.tokenizer) groups.push_back(module_group("tokenizer", *source_.tokenizer));
   return groups;
 }
 
 SamplingPair ArRecipe::sampling_pair(bool ema) {
-  return {.tokenizer = tokenizer_, .ar = ar_.network(ema)};
+  return {.tokenizer = source_.tokenizer, .ar = ar_.network(ema)};
 }
 
 }  // namespace gear::train

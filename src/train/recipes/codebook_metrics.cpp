@@ -12,7 +12,8 @@ CodebookMetrics::CodebookMetrics(const RunConfig& config, const StepContext& con
 void CodebookMetrics::add(const models::Quantized& quantized) {
   ids_.push_back(quantized.ids.detach().flatten());
   if (!diagnostics_) return;
-  auto found = losses::assignment_diagnostics(quantized.cost.detach(), {1.0, temperature_});
+  auto found =
+      ops::read_out(quantized.costs.detach(), {}, {.diagnostics = {1.0, temperature_}}).diagnostics;
   natural_.push_back(std::move(found[0]));
   soft_.push_back(std::move(found[1]));
 }

@@ -5,12 +5,13 @@
 #include "gear/train/recipes/codebook_metrics.h"
 #include "gear/train/recipes/micro_batches.h"
 
-// B batch, N tokens per image, K codes, F teacher width
+// B batch, N tokens per image, F teacher width
 
 namespace gear::train {
 
 std::vector<Tensor> teacher_targets(const Teachers& teachers, const Tensor& images,
                                     const RunConfig& config) {
+  if (teachers.empty()) return {};
   const nn::AutocastScope autocast(images.device().type(), config.precision == Precision::kBf16);
   std::vector<Tensor> targets;
   for (const auto& teacher : teachers) {
@@ -68,7 +69,7 @@ Metrics GearRecipe::backward(const data::Batch& batch, const StepContext& contex
   const bool aligned = config_.loss.align_tokenizer > 0.0;
   if (!targets.empty() && (aligned || context.diagnostics)) {
     const at::AutoGradMode gradient(aligned);  // with weight 0 the loss is for the log alone
-    alignment = soft_alignment(quantized, batch.labels, targets);
+    alignment = ar_.soft_alignment(quantized.costs, batch.labels, targets);
   }
   Metrics metrics = tokenizer_.backward(images, tokenized, alignment, context, scale);
 
@@ -82,16 +83,6 @@ Metrics GearRecipe::backward(const data::Batch& batch, const StepContext& contex
 
   codebook.add(quantized);
   return metrics;
-}
-
-Tensor GearRecipe::soft_alignment(const models::Quantized& quantized, const Tensor& labels,
-                                  const std::vector<Tensor>& targets) {
-  auto assignment = models::soft_assignment(quantized.cost, config_.loss.temperature);  // [T, K]
-  if (config_.loss.readout == Readout::kSte) {
-    assignment = models::straight_through_assignment(assignment, quantized.ids);
-  }
-  const auto soft = assignment.view({labels.size(0), -1, assignment.size(1)});  // [B, N, K]
-  return ar_.soft_alignment(soft, labels, targets);
 }
 
 std::vector<TensorGroup> GearRecipe::state() {

@@ -14,7 +14,8 @@ namespace {
 
 Tensor tokenizer_input(const Tensor& images) {
   if (images.is_floating_point()) return images;
-  return models::to_signed_unit(images);
+  // Channels last: convolutions need no copies to and from their own layout, norms are fused.
+  return models::to_signed_unit(images).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 void set_trainable(torch::nn::Module& module, bool trainable) {

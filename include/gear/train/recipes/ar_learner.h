@@ -29,9 +29,9 @@ class ArLearner {
 
   /// Alignment loss of the soft read-out, -mean cos. Transformer and projector are frozen and in
   /// eval mode, labels are never dropped, blocks after the tap do not run.
-  ///   soft    [B, N, K] on the tokenizer's graph
+  ///   costs   of [B * N, K], on the tokenizer's graph
   ///   targets one [B, N, F] per teacher, spatial norm applied
-  Tensor soft_alignment(const Tensor& soft, const Tensor& labels,
+  Tensor soft_alignment(const ops::Costs& costs, const Tensor& labels,
                         const std::vector<Tensor>& targets);
 
   /// Gradients of update (3): next-token cross-entropy plus alignment, multiplied by `scale`.

@@ -1,19 +1,17 @@
 #pragma once
 
-#include <memory>
-
 #include "gear/models/teachers/teacher.h"
 #include "gear/train/recipes/ar_learner.h"
 #include "gear/train/recipes/gear_recipe.h"
+#include "gear/train/recipes/token_source.h"
 
 namespace gear::train {
 
-/// Stage 2: the transformer (and projector) on a frozen tokenizer, whose indices are computed
-/// online in float32 (spec 00 section 4). LlamaGen is this with repa off.
+/// Stage 2: the transformer (and projector) on the indices of a frozen tokenizer (spec 00 section
+/// 4). LlamaGen is this with repa off.
 class ArRecipe : public Recipe {
  public:
-  ArRecipe(std::shared_ptr<models::Tokenizer> frozen_tokenizer, ArNetworks ar, Teachers teachers,
-           const RunConfig& config);
+  ArRecipe(TokenSource source, ArNetworks ar, Teachers teachers, const RunConfig& config);
 
   Metrics step(std::span<const data::Batch> micro_batches, const StepContext& context) override;
   std::vector<TensorGroup> state() override;
@@ -26,7 +24,7 @@ class ArRecipe : public Recipe {
   Metrics backward(const data::Batch& batch, const StepContext& context, double scale);
 
   const RunConfig config_;
-  std::shared_ptr<models::Tokenizer> tokenizer_;
+  TokenSource source_;
   ArLearner ar_;
   Teachers teachers_;
   LabelDropout label_dropout_;

@@ -18,7 +18,7 @@ class CodebookMetrics {
   CodebookMetrics(const RunConfig& config, const StepContext& context);
 
   /// One micro-batch. A logging step also looks at the assignments at T = 1 and at the soft
-  /// temperature, which costs two softmaxes over all codes (spec 00 section 5).
+  /// temperature, which costs another pass over the codebook (spec 00 section 5).
   void add(const models::Quantized& quantized);
 
   /// Adds codebook_usage; of a logging step also codebook/..., soft/... and temperature.
@@ -29,7 +29,7 @@ class CodebookMetrics {
   double temperature_;
   bool diagnostics_;
   std::vector<Tensor> ids_;  // [T] each
-  std::vector<losses::AssignmentDiagnostics> natural_, soft_;
+  std::vector<ops::AssignmentDiagnostics> natural_, soft_;
 };
 
 }  // namespace gear::train

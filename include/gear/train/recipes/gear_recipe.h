@@ -39,8 +39,6 @@ class GearRecipe : public Recipe {
   Metrics update(std::span<const data::Batch> micro_batches, const StepContext& context);
   Metrics backward(const data::Batch& batch, const StepContext& context, double scale,
                    CodebookMetrics& codebook);
-  Tensor soft_alignment(const models::Quantized& quantized, const Tensor& labels,
-                        const std::vector<Tensor>& targets);
 
   const RunConfig config_;
   TokenizerLearner tokenizer_;
