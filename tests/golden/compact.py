@@ -39,8 +39,12 @@ DECODED = [
     'rgb420.jpg', 'rgba.png',
 ]
 
-MANIFESTS = ['llamagen-b_c2i_256', 'vq-16', 'dinov2_vits14', 'dinov2_vits14_reg', 'lpips_vgg',
-             'patchgan', 'projector_b_dinov2b']
+# Those of the networks in the recipes of configs/, which a test compares with them.
+MANIFESTS = [
+    'llamagen-b_c2i_256', 'llamagen-l_c2i_256', 'llamagen-xl_c2i_256', 'vq-16', 'vq-8', 'lfq-16',
+    'ibq-16', 'dinov2_vitb14', 'dinov2_vits14_reg', 'lpips_vgg', 'patchgan',
+    'projector_b_dinov2b', 'projector_l_dinov2b', 'projector_xl_dinov2b',
+]
 
 GOOD_CHECKPOINTS = [
     'legacy_mixed.pt', 'mixed.safetensors', 'no_tensors.safetensors', 'padded_header.safetensors',
@@ -92,6 +96,16 @@ def kept(mapping, wanted):
     return {name: value for name, value in mapping.items() if wanted(name)}
 
 
+def leave_out_shapes(listed):
+    """They stand in the safetensors files too."""
+    for part in ('weights', 'inputs'):
+        listed.pop(part, None)
+    for tensors in listed.values():
+        for entry in tensors.values():
+            entry.pop('shape', None)
+            entry.pop('dtype', None)
+
+
 def compact_plain(source, name):
     folder = fresh_folder(name)
     case = read_json(source / name / 'case.json')
@@ -105,6 +119,7 @@ def compact_plain(source, name):
             write_tensors(folder / path.name, kept(read_tensors(path), wanted))
             if part in listed:
                 listed[part] = kept(listed[part], wanted)
+    leave_out_shapes(case.get('tensors', {}))
     if name == 'gear_step_vq':
         left_out = ('final.', 'final_norm.')
         case['rounding_only'] = [n for n in case['rounding_only'] if not n.startswith(left_out)]

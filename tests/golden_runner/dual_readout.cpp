@@ -1,8 +1,10 @@
 // Kind dual_readout: one tokenizer forward read twice. The soft (or straight-through) read-out goes
 // through the frozen transformer into the alignment loss; the hard one into the next-token loss.
 
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "dense_readout.h"
 #include "gear/losses/alignment.h"
 #include "gear/losses/next_token.h"
 #include "gear/models/ar/ar_model.h"
@@ -36,6 +38,31 @@ void report_gradients(Report& report, torch::nn::Module& module, const std::stri
   }
 }
 
+/// How the tokens of the soft path were read.
+struct SoftTokens {
+  bool straight_through = false;
+  double temperature = 0.0;
+  at::Tensor table;      // [K, D]
+  at::Tensor to_tokens;  // [B, N, D], the gradient that arrives at them
+};
+
+/// The assignments and their gradients, which the streamed read-out never holds, by definition.
+void report_assignment(Report& report, const std::string& mode, const models::Quantized& quantized,
+                       const SoftTokens& tokens) {
+  auto cost = quantized.costs.detach().matrix().requires_grad_();  // [T, K]
+  auto assignment = dense::soft_assignment(cost, tokens.temperature);
+  if (tokens.straight_through) {
+    assignment = dense::straight_through_assignment(assignment, quantized.ids);
+  }
+  const auto& arriving = tokens.to_tokens;
+  auto soft = assignment.view({arriving.size(0), -1, assignment.size(1)});  // [B, N, K]
+  soft.retain_grad();
+  at::matmul(soft, tokens.table).backward(arriving);
+  report.output(mode + ".input", soft);
+  report.grad(mode + ":d", cost.grad());
+  report.grad(mode + ":soft", soft.grad());
+}
+
 void check_soft_path(const Case& golden, Report& report, Networks& networks,
                      bool straight_through) {
   const std::string mode = straight_through ? "ste" : "soft";
@@ -48,15 +75,12 @@ void check_soft_path(const Case& golden, Report& report, Networks& networks,
 
   const auto z = networks.tokenizer->encode(golden.input("image"));
   const auto quantized = networks.tokenizer->quantizer().forward(z);
-  auto cost = quantized.cost;
-  cost.retain_grad();
-  auto assignment = models::soft_assignment(cost, config.at("temperature"));
-  if (straight_through) {
-    assignment = models::straight_through_assignment(assignment, quantized.ids);
-  }
-  auto soft = assignment.view({labels.size(0), -1, assignment.size(1)});  // [B, N, K]
-  soft.retain_grad();
-  const auto embeddings = networks.ar->embed_soft(soft.slice(1, 0, soft.size(1) - 1));
+  const double temperature = config.at("temperature");
+  const auto read = networks.ar->embed_soft(
+      quantized.costs, {.temperature = temperature, .straight_through = straight_through});
+  auto tokens = read.view({labels.size(0), -1, read.size(1)});  // [B, N, D]
+  tokens.retain_grad();
+  const auto embeddings = tokens.slice(1, 0, tokens.size(1) - 1);
   const int64_t tap = config.at("encoder_depth");
   const auto output = networks.ar->forward(labels, embeddings, {.tap = tap, .early_exit = true});
   const auto projected = networks.projector->forward(output.tap_hidden);
@@ -68,14 +92,16 @@ void check_soft_path(const Case& golden, Report& report, Networks& networks,
   }
   const auto loss = losses::alignment_loss(projected, targets);
   loss.backward();
-  report.output(mode + ".input", soft);
   report.output(mode + ".hidden_at_tap", output.tap_hidden);
   report.output(mode + ".align_loss", loss);
-  report.output("d", cost);
+  report.output("d", quantized.costs.matrix());
   report.output("indices", quantized.ids);
-  report.grad(mode + ":d", cost.grad());
-  report.grad(mode + ":soft", soft.grad());
   report_gradients(report, *networks.tokenizer, mode + ":vq.");
+  report_assignment(report, mode, quantized,
+                    {.straight_through = straight_through,
+                     .temperature = temperature,
+                     .table = networks.ar->tok_embeddings->weight,
+                     .to_tokens = tokens.grad()});
 }
 
 void check_hard_path(const Case& golden, Report& report, Networks& networks) {
@@ -90,14 +116,15 @@ void check_hard_path(const Case& golden, Report& report, Networks& networks) {
   const auto quantized = networks.tokenizer->quantizer().forward(z);
   const auto ids = quantized.ids.view({labels.size(0), -1});
   const int64_t tap = config.at("encoder_depth");
-  const auto output = networks.ar->forward(
-      labels, networks.ar->embed_ids(ids.slice(1, 0, ids.size(1) - 1)), {.tap = tap});
+  const auto output =
+      networks.ar->forward(labels, networks.ar->embed_ids(ids.slice(1, 0, ids.size(1) - 1)),
+                           {.tap = tap, .head = false});
   const auto projected = networks.projector->forward(output.tap_hidden);
   std::vector<at::Tensor> targets;
   for (size_t i = 0; i < projected.size(); ++i) {
     targets.push_back(golden.input("teacher." + std::to_string(i)));
   }
-  const auto ce_loss = losses::next_token_loss(output.logits, ids);
+  const auto ce_loss = losses::next_token_loss(output.features, networks.ar->output->weight, ids);
   const auto align = losses::alignment_loss(projected, targets);
   const auto total = ce_loss + config.at("proj_coeff").get<double>() * align;
   total.backward();

@@ -7,6 +7,7 @@
 #include "gear/models/ar/projector.h"
 #include "golden_runner/full_model.h"
 #include "golden_runner/manifests.h"
+#include "golden_runner/model_configs.h"
 
 // B batch, L tokens per image, K codes, D model width
 
@@ -20,6 +21,7 @@ models::ArConfig official_config(const nlohmann::json& config) {
   ar.num_tokens = config.value("block_size", ar.num_tokens);
   ar.vocab_size = config.value("vocab_size", ar.vocab_size);
   ar.num_classes = config.value("num_classes", ar.num_classes);
+  ar.text = text_config_from(config);
   return ar;
 }
 
@@ -76,8 +78,7 @@ Outcome check_full_llamagen(const Case& golden, Report& report) {
 
 std::shared_ptr<torch::nn::Module> build_manifest_llamagen(const std::string& model,
                                                            const nlohmann::json& config) {
-  const bool text_conditional = config.contains("caption_dim");
-  if (!model.starts_with(kFamily) || text_conditional) return nullptr;
+  if (!model.starts_with(kFamily)) return nullptr;
   return std::make_shared<models::ArModelImpl>(official_config(config));
 }
 

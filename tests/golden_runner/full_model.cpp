@@ -16,8 +16,7 @@ constexpr std::array kFamilies = {
     Family{"VQ-", check_full_tokenizer},      Family{"LFQ-", check_full_tokenizer},
     Family{"GLFQ-", check_full_tokenizer},    Family{"IBQ-", check_full_tokenizer},
     Family{"LlamaGen-", check_full_llamagen}, Family{"dinov2_", check_full_dinov2},
-    Family{"dinov3_", check_full_dinov3},
-    Family{"PatchGAN", check_full_patchgan},
+    Family{"dinov3_", check_full_dinov3},     Family{"PatchGAN", check_full_patchgan},
 };
 
 }  // namespace

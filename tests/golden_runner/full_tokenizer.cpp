@@ -1,5 +1,6 @@
 #include <optional>
 
+#include "dense_readout.h"
 #include "gear/models/tokenizers/tokenizer.h"
 #include "golden_runner/full_model.h"
 #include "golden_runner/manifests.h"
@@ -61,8 +62,8 @@ Outcome check_full_tokenizer(const Case& golden, Report& report) {
   report.output("z_q", quantized.z_q);
   report.output("indices", quantized.ids);
   report.output("recon", tokenized.reconstruction);
-  const auto cost = quantized.cost.detach();  // [T, K]
-  const auto soft = models::soft_assignment(cost, golden.config().at("temperature"));
+  const auto cost = quantized.costs.matrix().detach();  // [T, K]
+  const auto soft = dense::soft_assignment(cost, golden.config().at("temperature"));
   report.output("d_smallest8", std::get<0>(cost.topk(8, 1, /*largest=*/false)));
   report.output("d_first_token_every64", cost[0].slice(0, 0, std::nullopt, 64));
   report.output("soft_top8", std::get<0>(soft.topk(8, 1)));

@@ -8,7 +8,7 @@ class CodesAsGiven final : public models::Quantizer {
   using models::Quantizer::Quantizer;
 
   models::Quantized forward(const at::Tensor& codes) override {
-    return {.z_q = codes, .ids = nearest_ids(codes), .cost = {}, .losses = {}};
+    return {.z_q = codes, .ids = nearest_ids(codes), .costs = {}, .losses = {}};
   }
   at::Tensor nearest_ids(const at::Tensor& codes) override { return codes.flatten().to(at::kLong); }
   at::Tensor lookup(const at::Tensor& ids) override { return ids; }

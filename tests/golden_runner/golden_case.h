@@ -81,6 +81,7 @@ Outcome check_quantizer(const Case&, Report&);
 Outcome check_dual_readout(const Case&, Report&);
 Outcome check_ar_c2i(const Case&, Report&);
 Outcome check_ar_generate(const Case&, Report&);
+Outcome check_ar_t2i(const Case&, Report&);
 Outcome check_align(const Case&, Report&);
 Outcome check_dinov2(const Case&, Report&);
 Outcome check_dinov3(const Case&, Report&);

@@ -28,6 +28,7 @@ const std::map<std::string, Checker>& checkers() {
       {"dual_readout", check_dual_readout},
       {"ar_c2i", check_ar_c2i},
       {"ar_generate", check_ar_generate},
+      {"ar_t2i", check_ar_t2i},
       {"align", check_align},
       {"dinov2", check_dinov2},
       {"dinov3", check_dinov3},

@@ -37,6 +37,21 @@ int64_t code_count(const nlohmann::json& args, int64_t dim) {
 
 }  // namespace
 
+std::optional<models::TextConfig> text_config_from(const nlohmann::json& args) {
+  if (!args.contains("caption_dim")) return std::nullopt;
+  models::TextConfig config;
+  config.dim = args.at("caption_dim");
+  config.tokens = args.at("cls_token_num");
+  config.double_stream_blocks = args.value("n_double_stream_layers", int64_t{-1});
+  const std::string attention = args.value("text_attn", "causal");
+  if (attention == "prefix") {
+    config.attention = models::TextAttention::kPrefix;
+  } else if (attention != "causal") {
+    fail("case.json: unknown text_attn ", attention);
+  }
+  return config;
+}
+
 models::ArConfig ar_config_from(const nlohmann::json& args) {
   models::ArConfig config;
   config.dim = args.at("dim");
@@ -60,6 +75,7 @@ models::ArConfig ar_config_from(const nlohmann::json& args) {
   config.class_dropout = args.value("class_dropout_prob", 0.1);
   config.rope_base = args.value("rope_base", 10000.0);
   config.norm_eps = args.value("norm_eps", 1e-5);
+  config.text = text_config_from(args);
   return config;
 }
 

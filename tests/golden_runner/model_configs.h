@@ -1,12 +1,16 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "gear/models/ar/ar_config.h"
 #include "gear/models/tokenizers/tokenizer.h"
 #include "golden_runner/golden_case.h"
 
 namespace gear::golden {
+
+/// What is text-conditional of the following; nothing where it has no `caption_dim`.
+std::optional<models::TextConfig> text_config_from(const nlohmann::json& model_args);
 
 /// `config.ModelArgs` of a case (field names of the original code).
 models::ArConfig ar_config_from(const nlohmann::json& model_args);

@@ -1,5 +1,6 @@
 #include "gear/models/tokenizers/quantizer.h"
 
+#include "dense_readout.h"
 #include "golden_runner/golden_case.h"
 #include "golden_runner/model_configs.h"
 
@@ -16,7 +17,7 @@ Outcome check_quantizer(const Case& golden, Report& report) {
   const auto& losses = quantized.losses;
   report.output("z_q", quantized.z_q);
   report.output("indices", quantized.ids);
-  report.output("d", quantized.cost);
+  report.output("d", quantized.costs.matrix());
   report.output("vq_loss", or_zero(losses.codebook));
   report.output("commit_loss", or_zero(losses.commit));
   report.output("entropy_loss", losses.entropy);
@@ -26,7 +27,8 @@ Outcome check_quantizer(const Case& golden, Report& report) {
   report.output("entry", codes.view({z.size(0), z.size(2), z.size(3), -1}).permute({0, 3, 1, 2}));
   report.expect("nearest_ids agrees with forward", quantizer->nearest_ids(z).equal(quantized.ids));
 
-  const auto soft = models::soft_assignment(quantized.cost, golden.config().at("temperature"));
+  const auto soft =
+      dense::soft_assignment(quantized.costs.matrix(), golden.config().at("temperature"));
   report.output("soft", soft);
   const auto scalar = losses.total() + (soft * golden.input("soft_weight")).mean() +
                       (quantized.z_q * golden.input("zq_weight")).mean();

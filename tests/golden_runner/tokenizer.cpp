@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "dense_readout.h"
 #include "golden_runner/golden_case.h"
 #include "golden_runner/model_configs.h"
 
@@ -31,14 +32,14 @@ void report_losses(const models::QuantizerLosses& losses, Report& report) {
 
 /// soft_T<t>, top<n>_prob and the other figures that follow from the cost matrix.
 void report_assignment(const Case& golden, const models::Quantized& quantized, Report& report) {
-  const auto cost = quantized.cost.detach();  // [T, K]
-  const auto natural = models::soft_assignment(cost, 1.0);
+  const auto cost = quantized.costs.matrix().detach();  // [T, K]
+  const auto natural = dense::soft_assignment(cost, 1.0);
   report.output("natural_entropy_nats", -(natural * natural.log()).sum(1).mean());
   const auto used = std::get<0>(at::_unique(quantized.ids));
   report.output("codebook_usage_fraction", at::scalar_tensor(used.numel()) / cost.size(1));
   for (const auto& [name, expected] : golden.outputs()) {
     if (name.starts_with("soft_T")) {
-      report.output(name, models::soft_assignment(cost, std::stod(name.substr(6))));
+      report.output(name, dense::soft_assignment(cost, std::stod(name.substr(6))));
     } else if (name.starts_with("top") && name.ends_with("_prob")) {
       const int64_t count = std::min<int64_t>(std::stoll(name.substr(3)), natural.size(1));
       report.output(name, std::get<0>(natural.topk(count, 1)).sum(1).mean());
@@ -53,13 +54,14 @@ void check_training(const Case& golden, models::Tokenizer& tokenizer, Report& re
   report_losses(quantized.losses, report);
   report_assignment(golden, quantized, report);
   report.output("z", tokenized.z);
-  report.output("d", quantized.cost);
+  report.output("d", quantized.costs.matrix());
   report.output("indices", quantized.ids);
   report.output("z_q", quantized.z_q);
   report.output("recon", tokenized.reconstruction);
 
   const auto& weights = golden.config().at("scalar_weights");
-  const auto soft = models::soft_assignment(quantized.cost, golden.config().at("grad_temperature"));
+  const auto soft =
+      dense::soft_assignment(quantized.costs.matrix(), golden.config().at("grad_temperature"));
   const auto& losses = quantized.losses;
   const auto scalar =
       weights.at("rec").get<double>() * (tokenized.reconstruction - image.detach()).abs().mean() +

@@ -144,7 +144,8 @@ void make_joint_recipe(const Case& golden, train::TokenizerNetworks tokenizer, t
 
 void make_ar_recipe(const Case& golden, train::ArNetworks ar, TrainRun& run) {
   run.tokenizer = frozen_tokenizer(golden, run);
-  auto recipe = std::make_unique<train::ArRecipe>(run.tokenizer, ar, run.teachers, run.config);
+  auto recipe = std::make_unique<train::ArRecipe>(train::tokens_of_pictures(run.tokenizer), ar,
+                                                  run.teachers, run.config);
   recipe->set_label_dropout(given_label_drop(golden, ar.ar));
   run.recipe = std::move(recipe);
 }
