@@ -8,15 +8,11 @@
 #include <cstdio>
 #include <filesystem>
 
-#ifdef GEAR_WITH_CUDA
-#include <cuda_runtime_api.h>
-#include <nccl.h>
-#endif
-
 #include "cli/commands.h"
 #include "cli/machine.h"
 #include "cli/print.h"
 #include "cli/run_setup.h"
+#include "gear/core/cuda_info.h"
 #include "gear/core/device.h"
 #include "gear/core/text.h"
 #include "gear/data/emoji.h"
@@ -38,43 +34,25 @@ std::string rounded(double value, int digits) {
   return text.data();
 }
 
-#ifdef GEAR_WITH_CUDA
-/// 13000 -> "13.0": the coding of CUDA's versions.
-std::string cuda_version(int64_t version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
-
-/// 91900 -> "9.19.0", 22809 -> "2.28.9": the coding of cuDNN's and NCCL's versions.
-std::string library_version(int64_t version) {
-  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
-         std::to_string(version % 100);
-}
-
 void print_cuda(const Machine& machine) {
-  int nccl = 0;
-  ncclGetVersion(&nccl);
-  print_line("  in this build: CUDA ", cuda_version(at::globalContext().versionCUDART()),
-             ", cuDNN ", library_version(at::globalContext().versionCuDNN()), ", NCCL ",
-             library_version(nccl));
-  int devices = 0;
-  if (cudaGetDeviceCount(&devices) != cudaSuccess) devices = 0;
-  for (int i = 0; i < devices; ++i) {
-    cudaDeviceProp device{};
-    if (cudaGetDeviceProperties(&device, i) != cudaSuccess) continue;
-    print_line("  GPU ", i, ": ", device.name, ", ",
-               format_bytes(static_cast<double>(device.totalGlobalMem)), ", compute capability ",
-               device.major, ".", device.minor, ", driver ", machine.gpu_driver);
+  const auto build = cuda_build();
+  if (!build) {
+    print_line("  in this build: no CUDA, so no cuDNN and no NCCL; it computes on the CPU");
+    print_line("  on this machine: ", machine.gpu_driver.empty()
+                                          ? "no NVIDIA driver"
+                                          : "NVIDIA driver " + machine.gpu_driver);
+    return;
   }
-  if (devices == 0) print_line("  on this machine: no GPU that CUDA can use");
+  print_line("  in this build: CUDA ", build->cuda, ", cuDNN ", build->cudnn, ", NCCL ",
+             build->nccl);
+  const auto gpus = cuda_devices();
+  for (size_t i = 0; i < gpus.size(); ++i) {
+    print_line("  GPU ", i, ": ", gpus[i].name, ", ", format_bytes(gpus[i].memory),
+               ", compute capability ", gpus[i].compute_capability, ", driver ",
+               machine.gpu_driver);
+  }
+  if (gpus.empty()) print_line("  on this machine: no GPU that CUDA can use");
 }
-#else
-void print_cuda(const Machine& machine) {
-  print_line("  in this build: no CUDA, so no cuDNN and no NCCL; it computes on the CPU");
-  print_line("  on this machine: ", machine.gpu_driver.empty()
-                                        ? "no NVIDIA driver"
-                                        : "NVIDIA driver " + machine.gpu_driver);
-}
-#endif
 
 void print_build() {
   print_line("gear ", GEAR_VERSION, ", ", kDebugBuild ? "debug" : "optimised", " build, LibTorch ",
@@ -126,13 +104,11 @@ std::vector<std::string> advice_on_machine(const Machine& machine, bool fonts) {
         "This is a debug build: everything but the matrix products is many times "
         "slower. Configure with --preset release.");
   }
-#ifndef GEAR_WITH_CUDA
-  if (!machine.gpu_driver.empty()) {
+  if (!machine.gpu_driver.empty() && !cuda_build()) {
     advice.emplace_back(
         "There is an NVIDIA driver, but this build cannot use it. Configure with "
         "--preset cuda.");
   }
-#endif
   const double cores = static_cast<double>(machine.cores);
   if (machine.core_quota > 0.0 && machine.core_quota < cores) {
     advice.push_back(

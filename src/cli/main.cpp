@@ -24,7 +24,7 @@ int user_error(const std::string& sentence) {
 int out_of_memory() {
   return user_error(
       "out of memory; gear train needs less with a lower data.batch_size or a higher "
-      "optimizer.accumulation, gear sample and gear eval with a lower --batch");
+      "optimizer.accumulation, gear sample, gear encode and gear eval with a lower --batch");
 }
 
 int internal_error(const std::string& text) {
@@ -63,11 +63,14 @@ int run(int argc, char** argv) {
   int exit_status = exit_code::kSuccess;
   add_train_command(app, exit_status);
   add_sample_command(app);
+  add_encode_command(app);
   add_eval_command(app);
   add_data_command(app);
-  add_inspect_command(app);
+  add_inspect_command(app, exit_status);
+  add_convert_command(app);
   add_report_command(app);
   add_doctor_command(app);
+  add_bench_command(app);
   try {
     expect_known_command(app, argc, argv);
     app.parse(argc, argv);

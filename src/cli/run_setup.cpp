@@ -6,9 +6,9 @@
 #include <map>
 #include <thread>
 
+#include "cli/load_tokenizer.h"
 #include "gear/core/text.h"
 #include "gear/data/data_split.h"
-#include "gear/data/loader.h"
 #include "gear/io/weights.h"
 #include "gear/train/checkpoint.h"
 
@@ -64,8 +64,12 @@ void expect_initial_weights(const train::RunConfig& config) {
   if (config.loss.repa) expect_there("init.projector", init.projector, kAdvice);
 }
 
-/// data.path may name the folder above train/ and val/.
+/// data.path may name the folder above train/ and val/. A run on indices reads no pictures.
 void take_split(data::DataConfig& config) {
+  if (!config.indices.empty()) {
+    config.val_path.clear();
+    return;
+  }
   const auto split = data::split_folder(config.path);
   config.path = split.train.string();
   if (config.val_path.empty()) config.val_path = split.held_out.string();
@@ -75,6 +79,16 @@ train::Precision resolved_precision(const train::RunConfig& config) {
   if (config.precision != train::Precision::kAuto) return config.precision;
   return has_bf16_units(resolve_device(config.device)) ? train::Precision::kBf16
                                                        : train::Precision::kFp32;
+}
+
+/// The tokenizer that a user named, of the shape that a run has.
+std::shared_ptr<models::Tokenizer> named_tokenizer(const PairOptions& options,
+                                                   const train::RunConfig& config,
+                                                   c10::Device device) {
+  auto network = models::make_tokenizer(config.tokenizer);
+  load_tokenizer_weights(*network, options.tokenizer, options.ema);
+  freeze(*network, device);
+  return network;
 }
 
 bool starts_anew(const train::RunConfig& config, const train::Resume& resume) {
@@ -87,21 +101,13 @@ bool starts_anew(const train::RunConfig& config, const train::Resume& resume) {
 
 ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::string>& overrides,
                         const train::Resume& resume) {
-  ResolvedRun run{.config = config::load<train::RunConfig>(config_path, overrides),
-                  .images = nullptr};
+  ResolvedRun run{.config = config::load<train::RunConfig>(config_path, overrides), .data = {}};
   take_split(run.config.data);
   if (run.config.data.val_path.empty()) run.config.output.eval_every = 0;  // nothing to measure on
   run.config.precision = resolved_precision(run.config);
   expect_inputs(run.config);
   if (starts_anew(run.config, resume)) expect_initial_weights(run.config);
-  run.images = std::make_shared<data::ImageFolder>(run.config.data.path);
-  const auto classes = static_cast<int64_t>(run.images->classes().size());
-  if (run.config.data.num_classes == 0) run.config.data.num_classes = classes;
-  if (classes > run.config.data.num_classes) {
-    fail("data.num_classes: is ", run.config.data.num_classes, ", but ", run.config.data.path,
-         " has ", classes, " class folders; raise it, or set it to 0 to take what is there");
-  }
-  data::expect_full_batch(*run.images, run.config.data);
+  run.data = open_training_data(run.config);
   return run;
 }
 
@@ -128,15 +134,21 @@ LoadedPair load_pair(const std::string& path, const PairOptions& options) {
     const std::string group = first_group(*checkpoint, groups);
     const auto file = checkpoint->group_path(group);
     io::assign_weights(module, io::load_tensors(file), file.string());
-    module.to(device);
-    module.eval();
-    for (auto& parameter : module.parameters()) parameter.requires_grad_(false);
+    freeze(module, device);
   };
   // The recipe `ar` stores the one frozen tokenizer it used, under its plain name.
   const bool frozen_tokenizer = pair.config.recipe == train::RecipeKind::kAr;
-  pair.networks.tokenizer = models::make_tokenizer(pair.config.tokenizer);
-  load(*pair.networks.tokenizer,
-       {ema && !frozen_tokenizer ? std::string("tokenizer_ema") : std::string("tokenizer")});
+  if (!options.tokenizer.empty()) {
+    pair.networks.tokenizer = named_tokenizer(options, pair.config, device);
+  } else if (frozen_tokenizer && !checkpoint->contains("tokenizer")) {
+    fail(path,
+         ": has no tokenizer, because the run learned stored indices; name the one that encoded "
+         "them with --tokenizer");
+  } else {
+    pair.networks.tokenizer = models::make_tokenizer(pair.config.tokenizer);
+    load(*pair.networks.tokenizer,
+         {ema && !frozen_tokenizer ? std::string("tokenizer_ema") : std::string("tokenizer")});
+  }
   if (pair.config.recipe != train::RecipeKind::kTokenizer) {
     pair.networks.ar = models::ArModel(pair.config.resolved_ar());
     load(*pair.networks.ar, {ema ? std::string("ar_ema") : std::string("ar")});

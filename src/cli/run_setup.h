@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/training_data.h"
 #include "gear/core/device.h"
-#include "gear/data/image_folder.h"
 #include "gear/models/ar/ar_model.h"
 #include "gear/models/tokenizers/tokenizer.h"
 #include "gear/train/recipe.h"
@@ -21,7 +21,7 @@ namespace gear::cli {
 /// run starts anew. Nothing is written.
 struct ResolvedRun {
   train::RunConfig config;
-  std::shared_ptr<const data::ImageFolder> images;
+  TrainingData data;
 };
 ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::string>& overrides,
                         const train::Resume& resume);
@@ -39,6 +39,8 @@ struct LoadedPair {
 struct PairOptions {
   bool ema = true;
   bool need_transformer = false;
+  /// Run, checkpoint or weight file with the tokenizer; empty: that of the checkpoint.
+  std::string tokenizer{};
   DeviceChoice device = DeviceChoice::kAuto;
 };
 LoadedPair load_pair(const std::string& path, const PairOptions& options);

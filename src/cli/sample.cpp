@@ -1,15 +1,13 @@
 #include <ATen/ops/tensor.h>
-#include <unistd.h>
 
 #include <CLI/App.hpp>
-#include <cerrno>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 
 #include "cli/commands.h"
 #include "cli/run_setup.h"
+#include "cli/writable.h"
 #include "gear/core/clock.h"
 #include "gear/core/log.h"
 #include "gear/core/progress.h"
@@ -24,6 +22,7 @@ namespace {
 
 struct SampleCommand {
   std::string checkpoint;
+  std::string tokenizer;
   std::vector<int64_t> classes;
   int64_t per_class = 8;
   int64_t batch = 32;
@@ -48,22 +47,6 @@ std::vector<int64_t> repeated_labels(const SampleCommand& command, int64_t num_c
     labels.insert(labels.end(), static_cast<size_t>(command.per_class), label);
   }
   return labels;
-}
-
-/// Fails when pictures could not be written there, before the time for drawing them is spent. Makes
-/// nothing.
-void expect_writable_folder(const std::filesystem::path& folder) {
-  namespace fs = std::filesystem;
-  fs::path there = fs::absolute(folder);
-  while (!fs::exists(there)) there = there.parent_path();
-  if (!fs::is_directory(there)) {
-    fail("--out ", folder.string(), ": ", there.string(),
-         " is a file, not a folder; name a folder that you may write to");
-  }
-  if (::access(there.c_str(), W_OK | X_OK) != 0) {
-    fail("--out ", folder.string(), ": cannot write in ", there.string(), ": ",
-         std::strerror(errno), "; name a folder that you may write to");
-  }
 }
 
 std::string picture_name(int64_t index) {
@@ -94,9 +77,10 @@ void sample_run(SampleCommand command) {
   use_threads(command.threads);
   command.options.seed = static_cast<uint64_t>(command.seed);
   expect_writable_folder(command.out);
-  const LoadedPair pair =
-      load_pair(command.checkpoint,
-                {.ema = !command.live, .need_transformer = true, .device = command.device});
+  const LoadedPair pair = load_pair(command.checkpoint, {.ema = !command.live,
+                                                         .need_transformer = true,
+                                                         .tokenizer = command.tokenizer,
+                                                         .device = command.device});
   const auto labels = repeated_labels(command, pair.config.data.num_classes);
 
   ProgressLine progress;
@@ -147,6 +131,10 @@ void add_sample_command(CLI::App& app) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(class_number());
+  command->add_option(
+      "--tokenizer", options->tokenizer,
+      "Run, checkpoint or weight file with the tokenizer; the checkpoint's own when "
+      "left out");
   command->add_option("--per-class", options->per_class, "Pictures of each class")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));

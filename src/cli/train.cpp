@@ -1,26 +1,19 @@
-#include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/stack.h>
-
 #include <CLI/App.hpp>
 #include <cstdio>
 
 #include "cli/commands.h"
+#include "cli/preview.h"
 #include "cli/report.h"
 #include "cli/run_setup.h"
 #include "gear/core/device.h"
 #include "gear/core/log.h"
 #include "gear/core/signals.h"
 #include "gear/core/text.h"
-#include "gear/data/held_out.h"
 #include "gear/data/loader.h"
 #include "gear/eval/reconstruction.h"
-#include "gear/io/image.h"
-#include "gear/sample/grid.h"
-#include "gear/sample/sampler.h"
-#include "gear/train/data_fingerprint.h"
 #include "gear/train/memory_estimate.h"
 #include "gear/train/recipe_factory.h"
+#include "gear/train/stored_indices.h"
 #include "gear/train/trainer.h"
 
 namespace gear::cli {
@@ -31,58 +24,6 @@ struct TrainOptions {
   std::vector<std::string> overrides;
   std::string resume = "auto";
   bool print_config = false;
-};
-
-/// Pictures for the reconstruction rows of the previews, spread over the whole set: uint8
-/// [n, 3, S, S].
-Tensor preview_inputs(const data::ImageFolder& images, const data::DataConfig& data,
-                      int64_t count) {
-  std::vector<Tensor> pictures;
-  count = std::min(count, images.size());
-  for (int64_t i = 0; i < count; ++i) {
-    try {
-      pictures.push_back(
-          data::read_held_out(images.path((2 * i + 1) * images.size() / (2 * count)), data));
-    } catch (const Error& error) {
-      log::warn(std::string("left out of the previews: ") + error.what());
-    }
-  }
-  if (pictures.empty()) fail(images.root().string(), ": no picture for the previews can be read");
-  return at::stack(pictures);
-}
-
-/// Draws inputs, their reconstructions and, where there is a transformer, samples of the classes in
-/// turn, one row each, with the averaged networks.
-class Preview {
- public:
-  Preview(const train::RunConfig& config, train::Recipe& recipe, Tensor inputs)
-      : config_(config), recipe_(recipe), inputs_(std::move(inputs)) {}
-
-  void operator()(int64_t /*step*/, const std::filesystem::path& path) {
-    const at::NoGradGuard no_grad;
-    const auto networks = recipe_.sampling_pair(/*ema=*/true);
-    const auto reconstruction =
-        networks.tokenizer->forward(models::to_signed_unit(inputs_)).reconstruction;
-    std::vector<Tensor> rows = {inputs_.cpu(), models::to_uint8(reconstruction).cpu()};
-    if (networks.ar) {
-      const auto& output = config_.output;
-      const auto labels =
-          at::arange(inputs_.size(0), at::kLong).remainder(config_.data.num_classes);
-      rows.push_back(sample::sample_images(*networks.tokenizer, networks.ar, labels,
-                                           {.cfg = output.sample_cfg,
-                                            .temperature = output.sample_temperature,
-                                            .top_k = output.sample_top_k,
-                                            .top_p = output.sample_top_p,
-                                            .seed = static_cast<uint64_t>(config_.seed)},
-                                           inputs_.size(0)));
-    }
-    io::write_png(path, sample::image_grid(at::cat(rows), inputs_.size(0)));
-  }
-
- private:
-  const train::RunConfig& config_;
-  train::Recipe& recipe_;
-  Tensor inputs_;
 };
 
 /// Reconstruction scores on the held-out set, live and averaged.
@@ -102,9 +43,8 @@ train::Metrics evaluate(const train::RunConfig& config, train::Recipe& recipe,
 
 void describe(const ResolvedRun& run) {
   const auto& config = run.config;
-  log::info("data: " + format_count(run.images->size()) + " images in " +
-            std::to_string(run.images->classes().size()) + " classes under " + config.data.path);
-  if (config.data.val_path.empty()) {
+  run.data.describe(config.data);
+  if (run.data.images && config.data.val_path.empty()) {
     log::info(
         "held-out data: none (no data.val_path, no val/ beside train/), so no PSNR is measured");
   }
@@ -117,6 +57,12 @@ void describe(const ResolvedRun& run) {
             " of " + format_count(config.tokenizer.quantizer.codebook_size) + " codes; " +
             device_name(device) + ", " + std::to_string(at::get_num_threads()) + " threads, " +
             config::detail::format(config.precision));
+}
+
+/// Fails when the run knows its tokenizer and stored indices come from another one.
+void expect_own_indices(const TrainingData& data, train::Recipe& recipe) {
+  const auto tokenizer = recipe.sampling_pair(/*ema=*/true).tokenizer;
+  if (data.indices && tokenizer) train::expect_indices_of(*data.indices, *tokenizer);
 }
 
 /// The configuration of a file, or the defaults where none is named.
@@ -148,7 +94,7 @@ int train_run(const TrainOptions& options) {
                            .config_yaml = config::dump(config),
                            .resume = resume,
                            .keep_checkpoints = config.output.keep_checkpoints,
-                           .data = train::data_fingerprint(*run.images)});
+                           .data = run.data.fingerprint()});
   install_stop_signals();
   describe(run);
   auto built = train::make_recipe(
@@ -159,25 +105,22 @@ int train_run(const TrainOptions& options) {
   const data::LoaderShare share{
       .micro_batch_size = config.data.batch_size / config.optimizer.accumulation,
       .seed = static_cast<uint64_t>(config.seed)};
-  data::Loader loader(run.images, config.data, share);
-  train::LoaderSource source(loader, device);
+  const OpenedSource source = open_source(run.data, config.data, share, device);
   train::TrainerHooks hooks;
-  if (config.output.preview_every > 0) {
-    hooks.preview = Preview(config, *built.recipe,
-                            preview_inputs(held_out ? *held_out : *run.images, config.data,
-                                           config.output.preview_images)
-                                .to(device));
-  }
+  hooks.preview = make_preview(run, held_out.get(), *built.recipe, device);
   std::optional<data::ValidationLoader> validation;
   if (config.output.eval_every > 0) {
     validation.emplace(held_out, config.data, share);
     hooks.evaluate = [&](int64_t) { return evaluate(config, *built.recipe, *validation); };
   }
-  train::Trainer trainer(config, *built.recipe, source, folder, hooks);
+  const bool resumed = folder.start().has_value();
+  if (!resumed) expect_own_indices(run.data, *built.recipe);
+  train::Trainer trainer(config, *built.recipe, *source.batches, folder, hooks);
+  if (resumed) expect_own_indices(run.data, *built.recipe);  // the weights are there only now
   const auto outcome = trainer.run();
   write_report({config.run_dir}, {}, std::filesystem::path(config.run_dir) / "report.html");
-  if (loader.bad_images() > 0) {
-    log::warn(std::to_string(loader.bad_images()) +
+  if (source.bad_images() > 0) {
+    log::warn(std::to_string(source.bad_images()) +
               " unreadable images were skipped (named above)");
   }
   return outcome == train::TrainOutcome::kFinished ? exit_code::kSuccess : exit_code::kInterrupted;

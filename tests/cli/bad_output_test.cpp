@@ -144,7 +144,7 @@ TEST(BadOutput, MemoryThatRunsOutWhileSamplingIsToldInOneSentence) {
                {.memory_bytes = kMostBytes});
   const std::string sentence =
       "out of memory; gear train needs less with a lower data.batch_size or a higher "
-      "optimizer.accumulation, gear sample and gear eval with a lower --batch";
+      "optimizer.accumulation, gear sample, gear encode and gear eval with a lower --batch";
   expect_user_error(outcome, sentence);
   EXPECT_EQ(outcome.err, "error: " + sentence + "\n");
 }

@@ -1,12 +1,19 @@
 // gear inspect and gear doctor: what they tell about files and machines.
 
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <nlohmann/json.hpp>
+
 #include "cli/tiny_setup.h"
 #include "gear/core/text.h"
 #include "gear/io/safetensors.h"
+#include "io/memory_limit.h"
+#include "io/pickle_builder.h"
 
 namespace gear::cli::testing {
 namespace {
@@ -28,7 +35,8 @@ TEST(Inspect, RunFolderTellsConfigurationCheckpointsMetricsAndNetworks) {
         "VQ tokenizer: 32 codes of width 4, base width 32, downsampling 2",
         "LlamaGen transformer: dim 32, depth 2, 32 codes, class table of 3 rows",
         "projector: from width 32 through 32 to 32, 1 teacher",
-        "PatchGAN discriminator: base width 8", "Adam moments of"}) {
+        "PatchGAN discriminator: base width 8, 2 layers", "Adam moments of",
+        "in checkpoint format 1, 1 rank, from 12 images"}) {
     EXPECT_THAT(outcome.out, HasSubstr(text));
   }
   EXPECT_THAT(outcome.out, Not(HasSubstr("unknown network")));
@@ -79,23 +87,105 @@ TEST(Inspect, LargeWeightFileTellsHowToListItsTensors) {
   EXPECT_THAT(tiny.gear({"inspect", path, "--tensors"}).out, HasSubstr("t500 "));
 }
 
-TEST(Inspect, NamesTheFamilyOfATokenizer) {
+TEST(Inspect, CountsValuesThatAreNoNumbersAndNamesTheirTensors) {
   const TinySetup tiny;
-  const std::string ibq = (tiny.root() / "ibq.safetensors").string();
-  io::write_safetensors(ibq, {{"encoder.conv_in.weight", at::zeros({32, 3, 3, 3})},
-                              {"encoder.down.0.block.0.conv1.weight", at::zeros({32, 32, 3, 3})},
-                              {"encoder.down.1.block.0.conv1.weight", at::zeros({32, 32, 3, 3})},
-                              {"quantize.embedding.weight", at::zeros({16, 8})}});
-  EXPECT_THAT(tiny.gear({"inspect", ibq}).out,
-              HasSubstr("IBQ tokenizer: 16 codes of width 8, base width 32, downsampling 2"));
-  const std::string lfq = (tiny.root() / "lfq.safetensors").string();
-  io::write_safetensors(lfq, {{"encoder.conv_in.weight", at::zeros({32, 3, 3, 3})},
-                              {"encoder.down.0.downsample.weight", at::zeros({32, 32, 3, 3})},
-                              {"encoder.down.1.downsample.weight", at::zeros({32, 32, 3, 3})},
-                              {"encoder.conv_out.weight", at::zeros({6, 32, 1, 1})},
-                              {"decoder.adaptive.0.gamma.weight", at::zeros({32, 6})}});
-  EXPECT_THAT(tiny.gear({"inspect", lfq}).out,
-              HasSubstr("LFQ tokenizer: 6 bits a token, base width 32, downsampling 4"));
+  const std::string path = (tiny.root() / "bad.safetensors").string();
+  auto half = at::zeros({3, 4}, at::kHalf);
+  half[1][2] = std::nan("");
+  half[2][0] = -INFINITY;
+  auto eight = at::zeros({5}, at::kFloat);
+  eight[4] = std::nan("");
+  io::write_safetensors(path, {{"half", half},
+                               {"eight", eight.to(at::kFloat8_e4m3fn)},
+                               {"huge", at::full({7}, 3e38F)},
+                               {"whole", at::ones({2}, at::kLong)}});
+  const Outcome outcome = tiny.gear({"inspect", path});
+  EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("  half: 1 NaN and 1 infinite of 12 values\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("  eight: 1 NaN and 0 infinite of 5 values\n"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("huge: ")));
+  const auto json = nlohmann::json::parse(tiny.gear({"inspect", path, "--json"}).out);
+  EXPECT_EQ(json["parts"][0]["nan"], 2);
+  EXPECT_EQ(json["parts"][0]["inf"], 1);
+  const Outcome unread = tiny.gear({"inspect", path, "--no-values"});
+  EXPECT_THAT(unread.out, HasSubstr("values were not read (--no-values)"));
+  EXPECT_THAT(unread.out, Not(HasSubstr("infinite of")));
+}
+
+TEST(Inspect, TellsProvenanceAndChecksumOfAFile) {
+  const TinySetup tiny;
+  const std::string path = (tiny.root() / "x.pt").string();
+  const std::string args = io::pickled::dict({{"vq_model", io::pickled::text("VQ-16")}});
+  io::write_bytes(
+      path, io::torch_zip(io::pickled::dict(
+                {{"vq", io::pickled::dict({{"w", io::pickled::tensor(io::pickled::storage("0", 10),
+                                                                     {10}, {1})}})},
+                 {"args", args},
+                 {"notes", io::pickled::text("two\nlines")},
+                 {"steps", io::pickled::integer(500)}})));
+  const std::string out = tiny.gear({"inspect", path, "--hash"}).out;
+  EXPECT_THAT(out, HasSubstr("  kind: training file of the reference, stage 0 (vq), step 500\n"));
+  EXPECT_THAT(out, HasSubstr("bytes, SHA-256 " + io::sha256_of_file(path) + "\n"));
+  EXPECT_THAT(out, HasSubstr("  format version: 3\n"));
+  EXPECT_THAT(out, HasSubstr("  notes: two lines\n"));
+  EXPECT_THAT(out, HasSubstr("  args: 1 entries, --verbose lists them\n"));
+  EXPECT_THAT(tiny.gear({"inspect", path, "--verbose"}).out, HasSubstr("  args.vq_model: VQ-16\n"));
+  const auto json = nlohmann::json::parse(tiny.gear({"inspect", path, "--json", "--hash"}).out);
+  EXPECT_EQ(json["files"][0]["sha256"], io::sha256_of_file(path));
+  EXPECT_EQ(json["settings"]["args"]["vq_model"], "VQ-16");
+  EXPECT_EQ(json["facts"]["steps"], "500");
+}
+
+TEST(Inspect, PartShowsOneOfSeveral) {
+  const TinySetup tiny;
+  const std::string path = (tiny.root() / "x.pt").string();
+  const std::string ten = io::pickled::tensor(io::pickled::storage("0", 10), {10}, {1});
+  io::write_bytes(
+      path, io::torch_zip(io::pickled::dict({{"vq", io::pickled::dict({{"live", ten}})},
+                                             {"vq_ema", io::pickled::dict({{"average", ten}})}})));
+  const Outcome outcome = tiny.gear({"inspect", path, "--part", "vq_ema"});
+  EXPECT_THAT(outcome.out, HasSubstr("vq_ema/average"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("vq/live")));
+  expect_user_error(tiny.gear({"inspect", path, "--part", "ar"}),
+                    "--part ar: " + path + " has no such part; it has vq, vq_ema");
+}
+
+TEST(Inspect, RunAndCheckpointAsJson) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);
+  const auto run = nlohmann::json::parse(tiny.gear({"inspect", tiny.run().string(), "--json"}).out);
+  EXPECT_EQ(run["kind"], "gear run");
+  EXPECT_EQ(run["newest"]["kind"], "gear checkpoint");
+  EXPECT_EQ(run["newest"]["manifest"]["step"], 1);
+  EXPECT_EQ(run["newest"]["parts"][0]["nan"], 0);
+  EXPECT_EQ(run["metrics"]["step"], 1);
+}
+
+TEST(Inspect, HoldsNoMoreThanATensorOfAFileInMemory) {
+  if (!io::kMemoryCanBeLimited) GTEST_SKIP() << io::kMemoryCannotBeLimited;
+  // A sparse file of six tensors of 512 MiB. The program may map it and beside it take less than a
+  // third of its size, LibTorch's own 1 GB included.
+  const TinySetup tiny;
+  const fs::path path = tiny.root() / "large.safetensors";
+  constexpr int64_t kTensorBytes = int64_t{512} << 20;
+  constexpr int kTensors = 6;
+  nlohmann::ordered_json header;
+  for (int i = 0; i < kTensors; ++i) {
+    header["t" + std::to_string(i)] = {
+        {"dtype", "F32"},
+        {"shape", {kTensorBytes / 4}},
+        {"data_offsets", {i * kTensorBytes, (i + 1) * kTensorBytes}}};
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  std::string bytes;
+  io::append_number(bytes, text.size(), 8);
+  io::write_bytes(path, bytes + text);
+  fs::resize_file(path, bytes.size() + text.size() + kTensors * kTensorBytes);
+  const Outcome outcome = run_gear(tiny.root(), {"inspect", path.string(), "--json"},
+                                   {.memory_bytes = (uint64_t{3} << 30) + (uint64_t{2} << 30)});
+  EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("\"nan\": 0"));
 }
 
 TEST(Inspect, FilesThatAreNoWeightsAreCalledWhatTheyAre) {
@@ -135,8 +225,8 @@ TEST(Doctor, TellsBuildMachineAndMeasuredSpeed) {
 TEST(Help, OfEveryCommandEndsWithAnExample) {
   const TinySetup tiny;
   const std::vector<std::vector<std::string>> commands = {
-      {"train"},         {"sample"},  {"eval"},   {"data"},  {"data", "emoji"},
-      {"data", "check"}, {"inspect"}, {"report"}, {"doctor"}};
+      {"train"},         {"sample"},  {"eval"},    {"data"},   {"data", "emoji"},
+      {"data", "check"}, {"inspect"}, {"convert"}, {"report"}, {"doctor"}};
   for (std::vector<std::string> words : commands) {
     const std::string command = join(words, " ");
     words.emplace_back("--help");

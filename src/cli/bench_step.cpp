@@ -1,0 +1,77 @@
+#include <ATen/ops/randint.h>
+
+#include <memory>
+
+#include "cli/bench.h"
+#include "cli/run_setup.h"
+#include "gear/core/device.h"
+#include "gear/train/recipe_factory.h"
+
+// B batch, S image side
+
+namespace gear::cli {
+namespace {
+
+/// A recipe with random weights and one random batch: the time of a step depends on neither.
+struct Training {
+  train::RunConfig config;
+  std::unique_ptr<train::Recipe> recipe;
+  data::Batch batch;
+  int64_t step = 0;
+
+  void run() {
+    recipe->step({&batch, 1}, {.step = step, .diagnostics = step == 0});
+    ++step;
+  }
+};
+
+train::RunConfig resolved_config(const StepBench& options) {
+  auto config = config::load<train::RunConfig>(options.config, options.overrides);
+  if (config.data.num_classes == 0) config.data.num_classes = 1000;
+  if (config.precision == train::Precision::kAuto) {
+    config.precision = has_bf16_units(resolve_device(config.device)) ? train::Precision::kBf16
+                                                                     : train::Precision::kFp32;
+  }
+  config.init = {};
+  config.teacher.weights.clear();
+  config.loss.lpips_vgg_weights.clear();
+  config.loss.lpips_linear_weights.clear();
+  return config;
+}
+
+std::shared_ptr<Training> make_training(const StepBench& options) {
+  auto training = std::make_shared<Training>();
+  training->config = resolved_config(options);
+  const auto& data = training->config.data;
+  use_threads(training->config.threads);
+  training->recipe = train::make_recipe(training->config, train::WeightSource::kCheckpoint).recipe;
+  const int64_t count = data.batch_size;
+  training->batch = {
+      .images = at::randint(0, 256, {count, 3, data.image_size, data.image_size}).to(at::kByte),
+      .labels = at::randint(data.num_classes, {count}, at::kLong),
+      .sample_ids = {}};
+  for (int64_t i = 0; i < count; ++i) training->batch.sample_ids.push_back(i);
+  const auto device = resolve_device(training->config.device);
+  training->batch.images = training->batch.images.to(device);
+  training->batch.labels = training->batch.labels.to(device);
+  return training;
+}
+
+}  // namespace
+
+BenchReport bench_step(const StepBench& options) {
+  const auto training = make_training(options);
+  const auto& config = training->config;
+  const double images = static_cast<double>(config.data.batch_size);
+  const Contender step{.name = config::detail::format(config.precision) + ", whole step",
+                       .work = [=] { training->run(); },
+                       .volume = {.items = images}};
+  return {.subject = "training step of " + options.config + ": recipe " +
+                     config::detail::format(config.recipe) + ", " +
+                     std::to_string(config.data.batch_size) + " images of " +
+                     std::to_string(config.data.image_size) + " pixels, random weights",
+          .items = "images",
+          .measurements = measure({step}, options.rounds)};
+}
+
+}  // namespace gear::cli
