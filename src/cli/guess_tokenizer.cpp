@@ -53,8 +53,9 @@ std::string title(const TokenizerConfig& shape) {
 }
 
 std::string shape_text(const TokenizerConfig& shape) {
-  return ", base width " + size_or_unknown(shape.ch) + ", downsampling " +
-         std::to_string(shape.downsampling());
+  const std::string width = ", base width " + size_or_unknown(shape.ch);
+  if (shape.ch_mult.empty() && shape.downsample == 0) return width;
+  return width + ", downsampling " + std::to_string(shape.downsampling());
 }
 
 /// The keys of every family; those of the quantizer follow.
@@ -77,7 +78,7 @@ NetworkGuess with_keys(const TokenizerConfig& shape, NetworkGuess guess) {
 }
 
 QuantizerKind convolutional_kind(const NetworkNames& names) {
-  if (names.has("encoder.down.0.block.0.conv1.weight")) return QuantizerKind::kIbq;
+  if (names.count("encoder.down.") > 0) return QuantizerKind::kIbq;
   if (names.has("quantize.embedding_proj.weight")) return QuantizerKind::kSimVq;
   return names.has("quantize.embedding.weight") ? QuantizerKind::kVq : QuantizerKind::kFsq;
 }
@@ -119,7 +120,8 @@ std::string codes_text(const TokenizerConfig& shape) {
 OptionalGuess guess_convolutional(const io::WeightPart& part) {
   NetworkNames names(part);
   const bool found = names.choose("quantize.embedding.weight") || names.choose("quant_conv.weight");
-  if (!found || !names.has("encoder.conv_in.weight")) return std::nullopt;
+  const bool encoder = names.has("encoder.conv_in.weight") || names.has("encoder.norm_out.weight");
+  if (!found || !encoder) return std::nullopt;
   const TokenizerConfig shape = convolutional_shape(names);
   NetworkGuess guess{.text = title(shape) + codes_text(shape) + shape_text(shape)};
   if (shape.ch_mult.empty()) return guess;

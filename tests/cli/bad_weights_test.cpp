@@ -237,14 +237,16 @@ TEST_F(BadWeights, OfHalfPrecisionAreConvertedExactly) {
   }
 }
 
-TEST_F(BadWeights, AFileOfOtherPartsListsThem) {
+TEST_F(BadWeights, AFileOfOtherPartsSaysWhatItLacksAndHowToLookInside) {
   const std::string ten = tensor(storage("0", 10), {10}, {1});
   const std::string path =
-      write("x.pt", io::torch_zip(dict({{"ar", dict({{"tok_embeddings.weight", ten}})}})));
-  expect_user_error(train_with({"init.tokenizer"}, path),
-                    path +
-                        ": has no tokenizer; it has ar. Name a file or run that has it under a key "
-                        "of its own, such as init.tokenizer");
+      write("x.pt", io::torch_zip(dict({{"ar", dict({{"w", ten}})}, {"steps", integer(3)}})));
+  const Outcome outcome = train_with({"init.tokenizer"}, path);
+  EXPECT_EQ(outcome.exit_code, exit_code::kUserError);
+  EXPECT_THAT(outcome.last_error_line(), HasSubstr(path + ": lacks "));
+  EXPECT_THAT(outcome.last_error_line(), HasSubstr("encoder.conv_in.weight"));
+  EXPECT_THAT(outcome.last_error_line(),
+              HasSubstr("gear inspect " + path + " tells what it holds"));
 }
 
 TEST_F(BadWeights, AFolderWithOneFileIsReadLikeTheFile) {
