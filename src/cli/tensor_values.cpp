@@ -1,12 +1,12 @@
 #include "cli/tensor_values.h"
 
-#include <ATen/ops/isinf.h>
 #include <ATen/ops/isnan.h>
 #include <ATen/ops/view_as_real.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace gear::cli {
 namespace {
@@ -44,6 +44,36 @@ Difference difference_of(const at::Tensor& first, const at::Tensor& second) {
           .squared_norm = a.square().nansum().item<double>()};
 }
 
+/// Of numbers laid out as IEEE 754 says: NaN and infinity have the largest exponent, NaN something
+/// behind it.
+template <class Bits>
+NonFinite count_by_bits(const at::Tensor& piece, Bits largest_exponent) {
+  constexpr Bits kWithoutSign = std::numeric_limits<Bits>::max() >> 1;
+  const auto* bits = static_cast<const Bits*>(piece.const_data_ptr());
+  int64_t special = 0, nan = 0;
+  for (int64_t i = 0; i < piece.numel(); ++i) {
+    const Bits magnitude = bits[i] & kWithoutSign;
+    special += magnitude >= largest_exponent ? 1 : 0;
+    nan += magnitude > largest_exponent ? 1 : 0;
+  }
+  return {.nan = nan, .inf = special - nan};
+}
+
+NonFinite count_in_piece(const at::Tensor& piece) {
+  switch (piece.scalar_type()) {
+    case at::kDouble:
+      return count_by_bits<uint64_t>(piece, 0x7ff0'0000'0000'0000);
+    case at::kFloat:
+      return count_by_bits<uint32_t>(piece, 0x7f80'0000);
+    case at::kHalf:
+      return count_by_bits<uint16_t>(piece, 0x7c00);
+    case at::kBFloat16:
+      return count_by_bits<uint16_t>(piece, 0x7f80);
+    default:
+      TORCH_CHECK(false, "count_in_piece: unhandled type ", piece.scalar_type());
+  }
+}
+
 double larger(double a, double b) {
   return std::isnan(a) || std::isnan(b) ? std::nan("") : std::max(a, b);
 }
@@ -62,11 +92,8 @@ NonFinite count_nonfinite(const at::Tensor& values) {
   const auto all = flat(values);
   for_each_piece(all.numel(), [&](int64_t begin, int64_t count) {
     auto piece = all.narrow(0, begin, count);
-    if (piece.element_size() == 1) piece = piece.to(at::kFloat);  // eight bits: no such operations
-    // Zero times a finite value is zero, times any other it is NaN.
-    if (std::isfinite(piece.mul(0).sum().item<double>())) return;
-    found.nan += piece.isnan().sum().item<int64_t>();
-    found.inf += piece.isinf().sum().item<int64_t>();
+    if (piece.element_size() == 1) piece = piece.to(at::kFloat);  // of several layouts
+    found += count_in_piece(piece);
   });
   return found;
 }

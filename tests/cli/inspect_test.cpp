@@ -95,18 +95,26 @@ TEST(Inspect, CountsValuesThatAreNoNumbersAndNamesTheirTensors) {
   half[2][0] = -INFINITY;
   auto eight = at::zeros({5}, at::kFloat);
   eight[4] = std::nan("");
-  io::write_safetensors(path, {{"half", half},
+  auto brain = at::zeros({4}, at::kBFloat16);
+  brain[3] = INFINITY;
+  auto twice = at::zeros({2}, at::kDouble);
+  twice[0] = std::nan("");
+  io::write_safetensors(path, {{"brain", brain},
+                               {"twice", twice},
+                               {"half", half},
                                {"eight", eight.to(at::kFloat8_e4m3fn)},
                                {"huge", at::full({7}, 3e38F)},
                                {"whole", at::ones({2}, at::kLong)}});
   const Outcome outcome = tiny.gear({"inspect", path});
   EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("  half: 1 NaN and 1 infinite of 12 values\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("  brain: 0 NaN and 1 infinite of 4 values\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("  twice: 1 NaN and 0 infinite of 2 values\n"));
   EXPECT_THAT(outcome.out, HasSubstr("  eight: 1 NaN and 0 infinite of 5 values\n"));
   EXPECT_THAT(outcome.out, Not(HasSubstr("huge: ")));
   const auto json = nlohmann::json::parse(tiny.gear({"inspect", path, "--json"}).out);
-  EXPECT_EQ(json["parts"][0]["nan"], 2);
-  EXPECT_EQ(json["parts"][0]["inf"], 1);
+  EXPECT_EQ(json["parts"][0]["nan"], 3);
+  EXPECT_EQ(json["parts"][0]["inf"], 2);
   const Outcome unread = tiny.gear({"inspect", path, "--no-values"});
   EXPECT_THAT(unread.out, HasSubstr("values were not read (--no-values)"));
   EXPECT_THAT(unread.out, Not(HasSubstr("infinite of")));
