@@ -50,8 +50,9 @@ template <class Bits>
 NonFinite count_by_bits(const at::Tensor& piece, Bits largest_exponent) {
   constexpr Bits kWithoutSign = std::numeric_limits<Bits>::max() >> 1;
   const auto* bits = static_cast<const Bits*>(piece.const_data_ptr());
+  const int64_t count = piece.numel();
   int64_t special = 0, nan = 0;
-  for (int64_t i = 0; i < piece.numel(); ++i) {
+  for (int64_t i = 0; i < count; ++i) {
     const Bits magnitude = bits[i] & kWithoutSign;
     special += magnitude >= largest_exponent ? 1 : 0;
     nan += magnitude > largest_exponent ? 1 : 0;
