@@ -1,6 +1,7 @@
 #include "cli/bench_report.h"
 
 #include <ATen/Parallel.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <array>
@@ -19,10 +20,17 @@ namespace {
 // Other programs then take less than a twentieth of the cores.
 constexpr double kQuietLoad = 0.05;
 
+// Less than this is lost in what the allocator keeps.
+constexpr double kLeastBytes = 1024.0 * 1024.0;
+
 /// Resident memory of this process and its peak since the last reset.
 class ResidentMemory {
  public:
-  static void reset_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+  /// Gives freed memory back to the system first, so that its use again counts.
+  static void reset_peak() {
+    ::malloc_trim(0);
+    std::ofstream("/proc/self/clear_refs") << "5";
+  }
   static double now() { return field("VmRSS:"); }
   static double peak() { return field("VmHWM:"); }
 
@@ -119,8 +127,8 @@ std::vector<Column> columns_of(const BenchReport& report, const MachineSpeed& sp
                          return with_digits(first.median_seconds / m.median_seconds, 2, "x");
                        }});
     columns.push_back({"memory", [=](auto& m) {
-                         const double ratio = first.peak_bytes / std::max(m.peak_bytes, 1.0);
-                         return with_digits(ratio, 2, "x");
+                         if (m.peak_bytes < kLeastBytes) return std::string();
+                         return with_digits(first.peak_bytes / m.peak_bytes, 2, "x");
                        }});
   }
   std::erase_if(columns, [&](const Column& column) {
