@@ -42,8 +42,8 @@ std::string first_bytes(std::string_view bytes) {
 void expect_beside(const MappedFile& index, const std::string& tensor, const std::string& shard) {
   const fs::path path = index.path();
   if (shard.empty() || fs::path(shard).filename() != shard) {
-    fail(index.path(), ": ", tensor, ": expected the name of a file beside it, found ",
-         shard.empty() ? "none" : shard, "; fetch the index again");
+    fail(index.path(), ": ", tensor, ": expected the name of a file beside it, found '", shard,
+         "'");
   }
   if (!fs::exists(path.parent_path() / shard)) {
     fail(index.path(), ": ", tensor, " is in ", shard,
@@ -122,7 +122,7 @@ std::map<std::string, std::string> read_index(const MappedFile& file) {
   for (const auto& [name, shard] : json["weight_map"].items()) {
     if (!shard.is_string()) {
       fail(file.path(), ": ", name, ": expected the name of a file beside it, found ",
-           shard.type_name(), "; fetch the index again");
+           shard.type_name());
     }
     shards[name] = shard.get<std::string>();
     expect_beside(file, name, shards[name]);

@@ -43,8 +43,8 @@ TEST(Bench, ReadoutComparesTheStreamedOneWithTheDenseFormula) {
 
 TEST(Bench, LossComparesTheFusedOneWithTheUnfused) {
   const TinySetup tiny;
-  expect_measurements(
-      figures(tiny, {"loss", "--tokens", "64", "--codes", "128", "--dim", "16"}), 2);
+  expect_measurements(figures(tiny, {"loss", "--tokens", "64", "--codes", "128", "--dim", "16"}),
+                      2);
 }
 
 TEST(Bench, StepSampleAndLoaderTakeWhatTrainingTakes) {
@@ -53,8 +53,7 @@ TEST(Bench, StepSampleAndLoaderTakeWhatTrainingTakes) {
   expect_measurements(figures(tiny, {"step", config}), 1);
   expect_measurements(figures(tiny, {"sample", config, "--bf16"}), 2);
   expect_measurements(
-      figures(tiny, {"loader", tiny.data().string(), "--image-size", "16", "--batch", "4"}),
-      1);
+      figures(tiny, {"loader", tiny.data().string(), "--image-size", "16", "--batch", "4"}), 1);
 }
 
 TEST(Bench, AMissingConfigurationIsNamed) {

@@ -59,7 +59,8 @@ struct Readout {
 ///   table  [K, D] of the type of the costs, or undefined: no lookup
 /// lookup, sample_entropy and mean_distribution are differentiable in both factors of the costs,
 /// lookup in the table too (straight-through: as an indexed table). Softmax and sums are taken in
-/// the type of the costs. The same numbers come out for any number of threads.
+/// the type of the costs, in an order that does not depend on the number of threads (the matrix
+/// library may divide the sums of its products by threads).
 /// Source: the soft read-out of arXiv:2606.32039; the entropies of arXiv:2310.05737.
 Readout read_out(const Costs& costs, const Tensor& table, const ReadoutOptions& options);
 
