@@ -11,6 +11,8 @@
 namespace gear::io {
 namespace {
 
+constexpr uint64_t kAlignment = 64;
+
 /// The checksum of `size` zeros, by halves.
 uLong crc_of_zeros(uint64_t size) {
   if (size == 0) return ::crc32(0, nullptr, 0);
@@ -74,8 +76,11 @@ class Zip64File {
     append_number(local, 0x04034b50, 4);
     local += zeros(22);  // what the reader takes from the directory
     append_number(local, name.size(), 2);
-    append_number(local, 0, 2);
-    append(local + name);
+    // Padded as PyTorch does: data that are not aligned are copied instead of mapped.
+    const uint64_t unpadded = offset + local.size() + 2 + name.size();
+    const uint64_t padding = (kAlignment - unpadded % kAlignment) % kAlignment;
+    append_number(local, padding, 2);
+    append(local + name + zeros(padding));
     append_number(directory_, 0x02014b50, 4);
     directory_ += zeros(12);
     append_number(directory_, crc, 4);
