@@ -2,15 +2,19 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/one_hot.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/topk.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <functional>
+
+#include "ops/readout_kernels.h"
 
 // T tokens, K codes, P width of the product, D width of the table
 
@@ -185,6 +189,31 @@ TEST(Readout, GivesTheSameNumbersForAnyNumberOfThreads) {
   at::set_num_threads(threads);
   // The matrix library may divide the sums of a product by threads; ours stay in their order.
   for (size_t i = 0; i < one.size(); ++i) expect_close(two[i], one[i], 1e-6, "value");
+}
+
+TEST(ReadoutKernels, GiveTheSameBitsForAnyNumberOfThreads) {
+  at::manual_seed(7);
+  const auto cost = at::randn({70, kCodes});
+  const auto run = [&](int threads) {
+    at::set_num_threads(threads);
+    const RowStatistics rows{.ids = at::empty({70}, at::kLong),
+                             .lowest = at::empty({70}),
+                             .normaliser = at::empty({1, 70}),
+                             .entropy = at::empty({1, 70}),
+                             .top_mass = at::empty({1, 70, 4})};
+    kCpuReadout.row_statistics(cost, {0.5}, rows);
+    const RowSoftmax softmax{
+        .lowest = rows.lowest, .normaliser = rows.normaliser[0], .temperature = 0.5};
+    const auto sum = at::zeros({kCodes}), expected = at::zeros({70});
+    kCpuReadout.add_distribution(cost, softmax, sum);
+    kCpuReadout.add_expectation(cost, softmax, sum, expected);
+    return std::vector<Tensor>{rows.ids,      rows.lowest, rows.normaliser, rows.entropy,
+                               rows.top_mass, sum,         expected};
+  };
+  const int threads = at::get_num_threads();
+  const auto one = run(1), two = run(2);
+  at::set_num_threads(threads);
+  for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(one[i].equal(two[i])) << i;
 }
 
 TEST(Readout, DiagnosticsAreThoseOfTheSoftmax) {
