@@ -94,7 +94,11 @@ RunFolder::RunFolder(RunFolderOptions options)
   for (const std::string& warning : warnings_) log::warn(warning);
 }
 
-RunFolder::~RunFolder() { ::close(lock_descriptor_); }
+RunFolder::~RunFolder() {
+  std::error_code ignored;
+  fs::remove(checkpoints_.folder(), ignored);  // only when it is empty: a start that was refused
+  ::close(lock_descriptor_);
+}
 
 void RunFolder::create() {
   for (const fs::path& folder : {path(), checkpoints_.folder(), samples()}) {
