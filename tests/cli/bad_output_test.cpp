@@ -82,7 +82,7 @@ TEST(BadOutput, FullDiskWhileSavingLeavesNothingHalfWritten) {
                            "/checkpoints/\\.step-00000002\\.partial/[a-z_.0-9-]+: "
                            "cannot write: No space left on device; free space there or choose "
                            "another output folder"));
-  EXPECT_EQ(names_in(run + "/checkpoints"), std::set<std::string>());
+  EXPECT_FALSE(fs::exists(run + "/checkpoints"));
   EXPECT_EQ(partial_files(run), std::vector<std::string>());
 }
 
