@@ -1,0 +1,85 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gear/core/tensor.h"
+#include "gear/dist/placement.h"
+
+// W ranks of the world
+
+namespace gear::dist {
+
+/// A collective that may still be running; its tensors must not be touched before wait().
+class Pending {
+ public:
+  Pending() = default;  ///< nothing to wait for
+  explicit Pending(std::function<void()> wait) : wait_(std::move(wait)) {}
+
+  /// Returns when the result is there (on a GPU: when the current stream will see it). Throws Error
+  /// naming the rank that is missing when it does not come in time.
+  void wait();
+
+ private:
+  std::function<void()> wait_;
+};
+
+/// The processes of a run, or some of them. One process is always a valid world: there every
+/// collective is the identity and costs nothing. Every rank must call the same collectives in the
+/// same order.
+class World {
+ public:
+  World() = default;  ///< this process alone
+
+  int64_t rank() const;
+  int64_t size() const;
+  bool is_first() const { return rank() == 0; }
+  bool is_single() const { return size() == 1; }
+  /// The place of this process among those of the run on its machine.
+  const Placement& placement() const;
+
+  void sum(const Tensor& tensor) const { start_sum(tensor).wait(); }  ///< in place
+  void mean(const Tensor& tensor) const;                              ///< in place, floating point
+  Pending start_sum(const Tensor& tensor) const;
+
+  /// whole [W * n] becomes the parts [n] of all ranks in their order.
+  Pending start_gather(const Tensor& whole, const Tensor& part) const;
+  /// part [n] becomes the sum over ranks of their whole [W * n] at the place of this rank.
+  Pending start_reduce_scatter(const Tensor& part, const Tensor& whole) const;
+  /// received [W * n]: piece r is the piece that rank r has sent to this rank; sent [W * n].
+  void exchange(const Tensor& received, const Tensor& sent) const;
+
+  Tensor stack(const Tensor& tensor) const;  ///< [W, ...]: the tensors of all ranks, of equal sizes
+  void broadcast(const Tensor& tensor, int64_t root = 0) const;  ///< in place
+  void barrier() const;
+
+  /// The texts of all ranks, through the store: for what is rare and small.
+  std::vector<std::string> share(const std::string& text) const;
+
+  /// The world of those ranks that name the same `color`, in the order of their ranks here. A
+  /// collective.
+  World split(int64_t color) const;
+
+  struct Group;
+  explicit World(std::shared_ptr<const Group> group) : group_(std::move(group)) {}
+
+ private:
+  std::shared_ptr<const Group> group_;  // empty: this process alone
+};
+
+struct ConnectOptions {
+  c10::Device device{c10::kCPU};       ///< CPU: Gloo; a GPU: NCCL
+  std::chrono::milliseconds timeout{}; ///< of the meeting and of every collective
+};
+
+/// Meets the other ranks of the run at the address that `placement` names. A collective. Throws
+/// Error naming the address and who is missing when they do not come in time.
+World connect(const Placement& placement, const ConnectOptions& options);
+
+}  // namespace gear::dist

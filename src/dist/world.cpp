@@ -1,0 +1,145 @@
+#include "gear/dist/world.h"
+
+#include <ATen/ops/empty.h>
+
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+
+#include <utility>
+
+#include "dist/group.h"
+#include "gear/core/error.h"
+
+namespace gear::dist {
+namespace {
+
+/// Runs what waits for other ranks; what the backend says when they do not come becomes a sentence.
+template <class Action>
+auto awaiting(const World::Group& group, Action&& action) {
+  try {
+    return action();
+  } catch (const c10::Error& error) {
+    fail("rank ", group.rank, " of ", group.size, ": another rank is missing (",
+         error.what_without_backtrace(), "); all ranks stop: start them again to go on");
+  } catch (const std::runtime_error& error) {  // Gloo's own
+    fail("rank ", group.rank, " of ", group.size, ": another rank is missing (", error.what(),
+         "); all ranks stop: start them again to go on");
+  }
+}
+
+Pending pending(const std::shared_ptr<const World::Group>& group,
+                c10::intrusive_ptr<c10d::Work> work) {
+  return Pending([group, work = std::move(work)] { awaiting(*group, [&] { work->wait(); }); });
+}
+
+}  // namespace
+
+void Pending::wait() {
+  if (auto wait = std::exchange(wait_, nullptr)) wait();
+}
+
+int64_t World::rank() const { return group_ ? group_->rank : 0; }
+int64_t World::size() const { return group_ ? group_->size : 1; }
+
+const Placement& World::placement() const {
+  static const Placement alone;
+  return group_ ? group_->placement : alone;
+}
+
+void World::mean(const Tensor& tensor) const {
+  if (is_single()) return;
+  sum(tensor);
+  tensor.div_(size());
+}
+
+Pending World::start_sum(const Tensor& tensor) const {
+  if (is_single()) return {};
+  std::vector<Tensor> tensors = {tensor};
+  return pending(group_, group_->backend->allreduce(tensors));
+}
+
+Pending World::start_gather(const Tensor& whole, const Tensor& part) const {
+  if (is_single()) {
+    whole.copy_(part);
+    return {};
+  }
+  Tensor output = whole;
+  Tensor input = part;
+  return pending(group_, group_->backend->_allgather_base(output, input));
+}
+
+Pending World::start_reduce_scatter(const Tensor& part, const Tensor& whole) const {
+  if (is_single()) {
+    part.copy_(whole);
+    return {};
+  }
+  Tensor output = part;
+  Tensor input = whole;
+  return pending(group_, group_->backend->_reduce_scatter_base(output, input));
+}
+
+void World::exchange(const Tensor& received, const Tensor& sent) const {
+  if (is_single()) {
+    received.copy_(sent);
+    return;
+  }
+  Tensor output = received;
+  Tensor input = sent;
+  std::vector<int64_t> equal_pieces;
+  pending(group_, group_->backend->alltoall_base(output, input, equal_pieces, equal_pieces)).wait();
+}
+
+Tensor World::stack(const Tensor& tensor) const {
+  auto sizes = tensor.sizes().vec();
+  sizes.insert(sizes.begin(), size());
+  const Tensor whole = at::empty(sizes, tensor.options().requires_grad(false));
+  start_gather(whole.view(-1), tensor.detach().reshape(-1)).wait();
+  return whole;
+}
+
+void World::broadcast(const Tensor& tensor, int64_t root) const {
+  if (is_single()) return;
+  std::vector<Tensor> tensors = {tensor};
+  c10d::BroadcastOptions options;
+  options.rootRank = root;
+  pending(group_, group_->backend->broadcast(tensors, options)).wait();
+}
+
+void World::barrier() const {
+  if (is_single()) return;
+  pending(group_, group_->backend->barrier()).wait();
+}
+
+std::vector<std::string> World::share(const std::string& text) const {
+  if (is_single()) return {text};
+  const std::string key = "share/" + std::to_string(group_->shared_texts++) + "/";
+  return awaiting(*group_, [&] {
+    group_->store->set(key + std::to_string(group_->rank), text);
+    std::vector<std::string> texts;
+    for (int64_t other = 0; other < size(); ++other) {
+      texts.push_back(group_->store->get_to_str(key + std::to_string(other)));
+    }
+    return texts;
+  });
+}
+
+World World::split(int64_t color) const {
+  if (is_single()) return {};
+  const int64_t number = group_->splits++;
+  const auto colors = share(std::to_string(color));
+  auto part = std::make_shared<Group>();
+  part->placement = group_->placement;
+  part->options = group_->options;
+  part->size = 0;
+  for (int64_t other = 0; other < size(); ++other) {
+    if (colors[static_cast<size_t>(other)] != std::to_string(color)) continue;
+    if (other == rank()) part->rank = part->size;
+    ++part->size;
+  }
+  if (part->size == 1) return {};
+  part->store = c10::make_intrusive<c10d::PrefixStore>(
+      "split/" + std::to_string(number) + "/" + std::to_string(color), group_->store);
+  part->backend = make_backend(part->store, part->rank, part->size, part->options);
+  return World(std::move(part));
+}
+
+}  // namespace gear::dist
