@@ -63,13 +63,14 @@ ResBlockImpl::ResBlockImpl(const ResBlockOptions& options)
   nin_shortcut = register_module("nin_shortcut", conv1x1(options.in, options.out, options.bias));
 }
 
-Tensor ResBlockImpl::forward(const Tensor& x) {
+Tensor ResBlockImpl::forward(const Tensor& input) {
+  const auto x = enter(input);
   auto h = conv1(normalise_swish(norm1, x));
   h = normalise_swish(norm2, h);
   if (dropout > 0) h = at::dropout(h, dropout, is_training());
   h = conv2(h);
   // In place: the gradient of a convolution does not need its output.
-  return h.add_(nin_shortcut ? nin_shortcut(x) : x);
+  return leave(h.add_(nin_shortcut ? nin_shortcut(x) : x));
 }
 
 AttnBlockImpl::AttnBlockImpl(int64_t channels)
@@ -79,14 +80,15 @@ AttnBlockImpl::AttnBlockImpl(int64_t channels)
       v(register_module("v", conv1x1(channels, channels))),
       proj_out(register_module("proj_out", conv1x1(channels, channels))) {}
 
-Tensor AttnBlockImpl::forward(const Tensor& x) {
+Tensor AttnBlockImpl::forward(const Tensor& input) {
+  const auto x = enter(input);
   const auto normed = normalise(norm, x);
   const auto rows = [&](torch::nn::Conv2d& projection) {  // [B, C, H, W] -> [B, 1, N, C]
     return projection(normed).flatten(2).transpose(1, 2).contiguous().unsqueeze(1);
   };
   auto h = at::scaled_dot_product_attention(rows(q), rows(k), rows(v));
   h = h.squeeze(1).transpose(1, 2).reshape(x.sizes());  // [B, 1, N, C] -> [B, C, H, W]
-  return proj_out(h.contiguous(x.suggest_memory_format())).add_(x);
+  return leave(proj_out(h.contiguous(x.suggest_memory_format())).add_(x));
 }
 
 DownsampleImpl::DownsampleImpl(int64_t channels)
@@ -94,14 +96,14 @@ DownsampleImpl::DownsampleImpl(int64_t channels)
           "conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 3).stride(2)))) {}
 
 Tensor DownsampleImpl::forward(const Tensor& x) {
-  return conv(at::constant_pad_nd(x, {0, 1, 0, 1}));
+  return leave(conv(at::constant_pad_nd(enter(x), {0, 1, 0, 1})));
 }
 
 UpsampleImpl::UpsampleImpl(int64_t channels)
     : conv(register_module("conv", conv3x3(channels, channels))) {}
 
 Tensor UpsampleImpl::forward(const Tensor& x) {
-  return conv(at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}));
+  return leave(conv(at::upsample_nearest2d(enter(x), {2 * x.size(2), 2 * x.size(3)})));
 }
 
 }  // namespace gear::nn

@@ -6,6 +6,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "gear/core/tensor.h"
+#include "gear/nn/gate.h"
 
 // B batch, C channels, H W pixels, N = H * W
 // Blocks of convolutional autoencoders. Every block keeps the memory format of its input:
@@ -36,7 +37,7 @@ struct ResBlockOptions {
 
 /// x + conv2(dropout(swish(norm2(conv1(swish(norm1(x))))))); a 1x1 convolution on the shortcut
 /// where the width changes. Source: arXiv:2012.09841.
-struct ResBlockImpl : torch::nn::Module {
+struct ResBlockImpl : GatedModule {
   explicit ResBlockImpl(const ResBlockOptions& options);
 
   Tensor forward(const Tensor& x);  // [B, in, H, W] -> [B, out, H, W]
@@ -51,7 +52,7 @@ struct ResBlockImpl : torch::nn::Module {
 TORCH_MODULE(ResBlock);
 
 /// x + proj_out(attention(norm(x))): one head over all positions, scale C^(-1/2).
-struct AttnBlockImpl : torch::nn::Module {
+struct AttnBlockImpl : GatedModule {
   explicit AttnBlockImpl(int64_t channels);
 
   Tensor forward(const Tensor& x);  // [B, C, H, W], same out
@@ -63,7 +64,7 @@ TORCH_MODULE(AttnBlock);
 
 /// Halves the size: zero row below and zero column to the right, then a 3x3 convolution of
 /// stride 2.
-struct DownsampleImpl : torch::nn::Module {
+struct DownsampleImpl : GatedModule {
   explicit DownsampleImpl(int64_t channels);
 
   Tensor forward(const Tensor& x);  // [B, C, H, W] -> [B, C, H / 2, W / 2]
@@ -73,7 +74,7 @@ struct DownsampleImpl : torch::nn::Module {
 TORCH_MODULE(Downsample);
 
 /// Doubles the size: nearest neighbour, then a 3x3 convolution.
-struct UpsampleImpl : torch::nn::Module {
+struct UpsampleImpl : GatedModule {
   explicit UpsampleImpl(int64_t channels);
 
   Tensor forward(const Tensor& x);  // [B, C, H, W] -> [B, C, 2 H, 2 W]

@@ -82,14 +82,15 @@ ArBlockImpl::ArBlockImpl(const ArConfig& config, double drop_path, Streams strea
               : nullptr),
       ffn_norm(register_module("ffn_norm", nn::RmsNorm(config.dim, config.norm_eps))) {}
 
-Tensor ArBlockImpl::forward(const Tensor& h, const ArPositions& positions, KvLayer* cache) {
+Tensor ArBlockImpl::forward(const Tensor& input, const ArPositions& positions, KvLayer* cache) {
+  const auto h = enter(input);
   const bool training = is_training();
   const auto normed = by_stream(attention_norm, attention_norm_text, h, positions.text);
   const auto attended =
       at::dropout(attention(normed, positions, cache), residual_dropout, training);
   const auto middle = h + nn::drop_path(attended, drop_path, training);
   const auto fed = at::dropout(feed_forward(ffn_norm(middle)), ffn_dropout, training);
-  return middle + nn::drop_path(fed, drop_path, training);
+  return leave(middle + nn::drop_path(fed, drop_path, training));
 }
 
 }  // namespace gear::models

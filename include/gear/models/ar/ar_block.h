@@ -9,6 +9,7 @@
 #include "gear/core/tensor.h"
 #include "gear/models/ar/ar_config.h"
 #include "gear/models/ar/kv_cache.h"
+#include "gear/nn/gate.h"
 #include "gear/nn/rms_norm.h"
 #include "gear/nn/swiglu.h"
 
@@ -43,7 +44,7 @@ struct ArAttentionImpl : torch::nn::Module {
 TORCH_MODULE(ArAttention);
 
 /// Pre-norm transformer block on a float32 residual stream. Both streams share the MLP.
-struct ArBlockImpl : torch::nn::Module {
+struct ArBlockImpl : nn::GatedModule {
   ArBlockImpl(const ArConfig& config, double drop_path, Streams streams);
 
   /// h [B, n, D], same out.
