@@ -3,7 +3,6 @@
 #include <ATen/ops/empty.h>
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-
 #include <utility>
 
 #include "dist/group.h"
@@ -39,6 +38,8 @@ void Pending::wait() {
 
 int64_t World::rank() const { return group_ ? group_->rank : 0; }
 int64_t World::size() const { return group_ ? group_->size : 1; }
+
+c10::Device World::device() const { return group_ ? group_->options.device : c10::kCPU; }
 
 const Placement& World::placement() const {
   static const Placement alone;
@@ -120,6 +121,13 @@ std::vector<std::string> World::share(const std::string& text) const {
     }
     return texts;
   });
+}
+
+std::string first_of_ranks(const std::string& text, const World& world) {
+  for (const std::string& of_rank : world.share(text)) {
+    if (!of_rank.empty()) return of_rank;
+  }
+  return "";
 }
 
 World World::split(int64_t color) const {

@@ -2,8 +2,11 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
+#include "gear/dist/global_mean.h"
+#include "gear/dist/pass_order.h"
 #include "gear/nn/autocast.h"
 
 namespace gear::losses {
@@ -34,16 +37,21 @@ LeCam::LeCam(double decay, at::Device device)
     : real_average(at::zeros({1}, device)), fake_average(at::zeros({1}, device)), decay_(decay) {}
 
 Tensor LeCam::operator()(const Tensor& real_logits, const Tensor& fake_logits) {
-  const auto real_mean = nn::to_full_precision(real_logits).mean();
-  const auto fake_mean = nn::to_full_precision(fake_logits).mean();
-  // Copies: the update below works in place, and the backward pass comes after it.
-  const auto real_before = real_average.clone();
-  const auto fake_before = fake_average.clone();
-  const auto loss = at::relu(real_mean - fake_before).square() +
-                    at::relu(real_before - fake_mean).square();  // [1]
-  update_average(real_average, real_mean, decay_);
-  update_average(fake_average, fake_mean, decay_);
+  const auto real_mean = dist::global_mean(nn::to_full_precision(real_logits).mean(), world_);
+  const auto fake_mean = dist::global_mean(nn::to_full_precision(fake_logits).mean(), world_);
+  pending_.push_back(at::stack({real_mean.detach(), fake_mean.detach()}));
+  // Copies: commit() works in place, maybe before the backward pass.
+  const auto loss = at::relu(real_mean - fake_average.clone()).square() +
+                    at::relu(real_average.clone() - fake_mean).square();  // [1]
   return loss.squeeze(0);
+}
+
+void LeCam::commit(const dist::World& ranks, int64_t passes) {
+  for (const Tensor& means : dist::in_pass_order(pending_, passes, ranks)) {
+    update_average(real_average, means[0], decay_);
+    update_average(fake_average, means[1], decay_);
+  }
+  discard();
 }
 
 }  // namespace gear::losses

@@ -48,10 +48,12 @@ AdamW::AdamW(std::vector<NamedParameter> parameters, AdamWOptions options)
 
 void AdamW::step(double lr) {
   const at::NoGradGuard no_grad;
-  std::vector<Tensor> parameters, gradients, exp_avg, exp_avg_sq, steps;
+  std::vector<Tensor> parameters, gradients, exp_avg, exp_avg_sq, steps, steps_taken;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& parameter = parameters_[i].second;
     if (!parameter.grad().defined()) continue;
+    steps_taken.push_back(steps_[i]);
+    if (parameter.numel() == 0) continue;  // a piece of a parameter that another rank has whole
     TORCH_CHECK(parameter.strides() == exp_avg_[i].strides(), "AdamW: the memory format of ",
                 parameters_[i].first, " changed after the optimizer was made");
     parameters.push_back(parameter);
@@ -60,8 +62,8 @@ void AdamW::step(double lr) {
     exp_avg_sq.push_back(exp_avg_sq_[i]);
     steps.push_back(steps_[i]);
   }
+  if (!steps_taken.empty()) at::_foreach_add_(steps_taken, 1);
   if (parameters.empty()) return;
-  at::_foreach_add_(steps, 1);
   at::_fused_adamw_(parameters, gradients, exp_avg, exp_avg_sq, /*max_exp_avg_sqs=*/{}, steps, lr,
                     options_.beta1, options_.beta2, options_.weight_decay, options_.eps,
                     /*amsgrad=*/false, /*maximize=*/false);

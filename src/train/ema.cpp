@@ -9,12 +9,12 @@
 namespace gear::train {
 
 Ema::Ema(const torch::nn::Module& live, torch::nn::Module& shadow, double decay,
-         const std::vector<std::string>& constants)
+         const std::vector<std::string>& constants, EmaStart start)
     : Ema(module_group("live", live).tensors, module_group("shadow", shadow).tensors, decay,
-          constants) {}
+          constants, start) {}
 
 Ema::Ema(const NamedTensors& live, const NamedTensors& shadow, double decay,
-         const std::vector<std::string>& constants)
+         const std::vector<std::string>& constants, EmaStart start)
     : decay_(decay) {
   TORCH_CHECK(live.size() == shadow.size(), "Ema: ", live.size(), " live tensors, but ",
               shadow.size(), " in the shadow");
@@ -30,7 +30,7 @@ Ema::Ema(const NamedTensors& live, const NamedTensors& shadow, double decay,
     (averaged ? live_ : constant ? constant_live_ : copied_live_).push_back(tensor);
     (averaged ? shadow_ : constant ? constant_shadow_ : copied_shadow_).push_back(average);
   }
-  copy_live();
+  if (start == EmaStart::kCopy) copy_live();
 }
 
 void Ema::update() {

@@ -27,9 +27,14 @@ NamedTensors gradients_of(const std::vector<NamedParameter>& parameters) {
   return gradients;
 }
 
-Tensor global_norm(const NamedTensors& gradients) {
-  if (gradients.empty()) return at::zeros({}, at::kFloat);
-  return at::linalg_vector_norm(at::stack(at::_foreach_norm(tensors_of(gradients))));
+std::vector<Tensor> norms_of(const NamedTensors& gradients) {
+  if (gradients.empty()) return {};
+  return at::_foreach_norm(tensors_of(gradients));
+}
+
+Tensor global_norm(const std::vector<Tensor>& norms) {
+  if (norms.empty()) return at::zeros({}, at::kFloat);
+  return at::linalg_vector_norm(at::stack(norms));
 }
 
 void scale_to_norm(const NamedTensors& gradients, const Tensor& norm, double max_norm) {
@@ -43,18 +48,23 @@ void scale_to_norm(const NamedTensors& gradients, const Tensor& norm, double max
 Tensor clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm) {
   const at::NoGradGuard no_grad;
   const NamedTensors gradients = gradients_of(parameters);
-  const Tensor norm = global_norm(gradients);
+  const Tensor norm = global_norm(norms_of(gradients));
   scale_to_norm(gradients, norm, max_norm);
   return norm;
 }
 
 Tensor clip_and_check(const std::vector<NamedParameter>& parameters, double max_norm) {
+  return clip_and_check(parameters, norms_of(gradients_of(parameters)), max_norm, {});
+}
+
+Tensor clip_and_check(const std::vector<NamedParameter>& parameters,
+                      const std::vector<Tensor>& norms, double max_norm, const dist::World& world) {
   const at::NoGradGuard no_grad;
   const NamedTensors gradients = gradients_of(parameters);
-  const Tensor norm = global_norm(gradients);
+  const Tensor norm = global_norm(norms);
   // Checked before scaling: a NaN norm would spread to every gradient and hide where it came from.
   if (!std::isfinite(norm.item<double>())) {
-    const std::string name = first_nonfinite(gradients);
+    const std::string name = dist::first_of_ranks(first_nonfinite(gradients), world);
     if (name.empty()) {
       throw NonFiniteError("the gradients from " + gradients.front().first + " to " +
                            gradients.back().first + " are too large: their norm overflows float32");

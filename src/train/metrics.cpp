@@ -42,6 +42,21 @@ void Metrics::accumulate(const Metrics& other, double weight) {
   }
 }
 
+std::vector<Metrics> Metrics::of_all_ranks(const dist::World& world) const {
+  if (world.is_single()) return {*this};
+  const auto device = world.device();
+  std::vector<Tensor> own;
+  for (const auto& [name, value] : values_) own.push_back(value.to(device, at::kDouble));
+  const Tensor all = world.stack(at::stack(own));  // [W, values]
+  std::vector<Metrics> ranks(static_cast<size_t>(world.size()));
+  for (int64_t rank = 0; rank < world.size(); ++rank) {
+    for (size_t i = 0; i < values_.size(); ++i) {
+      ranks[static_cast<size_t>(rank)].add(values_[i].first, all[rank][static_cast<int64_t>(i)]);
+    }
+  }
+  return ranks;
+}
+
 std::vector<std::pair<std::string, double>> Metrics::host_values() const {
   std::vector<Tensor> on_device;  // read together: one wait instead of one per value
   for (const auto& [name, value] : values_) {

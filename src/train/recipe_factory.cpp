@@ -28,6 +28,7 @@ class Builder {
     TokenizerNetworks networks;
     networks.tokenizer = tokenizer({"tokenizer"});
     networks.tokenizer_ema = models::make_tokenizer(config_.tokenizer);
+    networks.average_is_given = load_tokenizer_average(*networks.tokenizer_ema);
     networks.tokenizer_ema->to(device_);
     if (config_.loss.perceptual > 0.0) {
       seed_generator(config_, "init.lpips");
@@ -101,18 +102,19 @@ class Builder {
     return networks;
   }
 
-  /// Stage 1 goes on from the average of stage 0 (spec 00 section 4 lists `vq_ema` among what it
-  /// starts from); only without a stored one is the average a copy of the initial weights (spec 03
-  /// section 7).
-  void load_tokenizer_average(models::Tokenizer& average) {
-    const std::string& source = source_of(config_.init.tokenizer);
-    if (!source.empty()) initial_.load(average, source, {"tokenizer_ema"}, /*required=*/false);
-  }
-
   std::vector<std::string> take_warnings() { return std::move(warnings_); }
   std::vector<std::string> take_notices() { return std::move(notices_); }
 
  private:
+  /// Stage 1 goes on from the average of stage 0 (spec 00 section 4 lists `vq_ema` among what it
+  /// starts from); only without a stored one is the average a copy of the initial weights (spec 03
+  /// section 7).
+  bool load_tokenizer_average(models::Tokenizer& average) {
+    const std::string& source = source_of(config_.init.tokenizer);
+    if (source.empty()) return false;
+    return !initial_.load(average, source, {"tokenizer_ema"}, /*required=*/false).empty();
+  }
+
   /// Where the weights of a network come from; "": it stays as initialised.
   const std::string& source_of(const std::string& own) const {
     static const std::string kNone;
@@ -145,33 +147,29 @@ class Builder {
 
 }  // namespace
 
-BuiltRecipe make_recipe(const RunConfig& config, WeightSource weights) {
+BuiltRecipe make_recipe(const RunConfig& config, WeightSource weights, const Parallel& parallel) {
   Builder builder(config, weights);
   BuiltRecipe built;
   switch (config.recipe) {
     case RecipeKind::kTokenizer: {
       auto networks = builder.tokenizer_networks();
-      const auto average = networks.tokenizer_ema;
-      built.recipe = std::make_unique<TokenizerRecipe>(std::move(networks), config);
-      builder.load_tokenizer_average(*average);
+      built.recipe = std::make_unique<TokenizerRecipe>(std::move(networks), config, parallel);
       break;
     }
     case RecipeKind::kGear: {
       auto networks = builder.tokenizer_networks();
-      const auto average = networks.tokenizer_ema;
       auto teachers = builder.teachers();
       auto ar = builder.ar_networks(teachers);
       built.recipe = std::make_unique<GearRecipe>(std::move(networks), std::move(ar),
-                                                  std::move(teachers), config);
-      builder.load_tokenizer_average(*average);
+                                                  std::move(teachers), config, parallel);
       break;
     }
     case RecipeKind::kAr: {
       auto source = builder.token_source();
       auto teachers = builder.teachers();
       auto ar = builder.ar_networks(teachers);
-      built.recipe =
-          std::make_unique<ArRecipe>(std::move(source), std::move(ar), std::move(teachers), config);
+      built.recipe = std::make_unique<ArRecipe>(std::move(source), std::move(ar),
+                                                std::move(teachers), config, parallel);
       break;
     }
   }

@@ -1,12 +1,9 @@
 #include "gear/train/trainer.h"
 
-#include <ATen/Context.h>
-
 #include <system_error>
 #include <utility>
 
 #include "gear/core/log.h"
-#include "gear/core/random.h"
 #include "gear/core/text.h"
 #include "train/run_log.h"
 
@@ -40,6 +37,7 @@ void Trainer::restore() {
   const auto& checkpoint = folder_.start();
   if (checkpoint) {
     checkpoint->load(recipe_.state());
+    recipe_.state_loaded();
     const RunPosition& stored = checkpoint->position();
     position_.step = stored.step;
     position_.samples = stored.samples;
@@ -110,8 +108,6 @@ std::vector<data::Batch> Trainer::next_batches() {
 }
 
 void Trainer::train_step(const std::vector<data::Batch>& micro_batches) {
-  at::manual_seed(stream_seed(static_cast<uint64_t>(config_.seed), "step",
-                              static_cast<uint64_t>(position_.step)));
   const bool logged =
       due(position_.step + 1, config_.output.log_every) || position_.step + 1 == config_.steps;
   try {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <string>
@@ -63,14 +64,15 @@ inline pid_t start_rank(int64_t rank, int64_t size, uint16_t port) {
   return child;
 }
 
-inline World connect_as(const std::string& text) {
+/// What start_rank() told this process.
+inline Placement told_placement(const std::string& text) {
   Placement placement;
   int rank = 0, size = 0, port = 0;
   EXPECT_EQ(std::sscanf(text.c_str(), "%d/%d/%d", &rank, &size, &port), 3);
   placement.rank = placement.local_rank = rank;
   placement.world_size = placement.local_world_size = size;
   placement.master_port = static_cast<uint16_t>(port);
-  return connect(placement, {.timeout = std::chrono::seconds(60)});
+  return placement;
 }
 
 }  // namespace detail
@@ -80,8 +82,9 @@ inline World connect_as(const std::string& text) {
 /// the threads that earlier tests have started.
 inline void run_ranks(int64_t size, const std::function<void(const World&)>& body) {
   if (const char* text = std::getenv(detail::kRankVariable)) {
-    const World world = detail::connect_as(text);
-    if (world.size() == size) body(world);
+    const Placement placement = detail::told_placement(text);
+    if (placement.world_size != size) return;  // a test may ask for several sizes
+    body(connect(placement, {.timeout = std::chrono::seconds(60)}));
     return;
   }
   const uint16_t port = free_port();

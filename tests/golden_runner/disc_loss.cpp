@@ -21,6 +21,7 @@ Outcome check_disc_loss(const Case& golden, Report& report) {
     report.output(at_step("hinge"), hinge);
     report.output(at_step("lecam"), regulariser);
     report.output(at_step("d_loss"), factor * hinge + regulariser);
+    lecam.commit();
     report.output(at_step("ema_real"), lecam.real_average);
     report.output(at_step("ema_fake"), lecam.fake_average);
 

@@ -37,10 +37,13 @@ TEST(LeCam, UsesTheAveragesOfTheStepsBefore) {
   LeCam lecam(0.9);
   // Step 1, averages 0: relu(2 - 0)^2 + relu(0 - (-1))^2.
   EXPECT_NEAR(lecam(logits(2.0), logits(-1.0)).item<float>(), 5.0, 1e-6);
+  EXPECT_EQ(lecam.real_average.item<float>(), 0.0);
+  lecam.commit();
   EXPECT_NEAR(lecam.real_average.item<float>(), 0.2, 1e-6);
   EXPECT_NEAR(lecam.fake_average.item<float>(), -0.1, 1e-6);
   // Step 2: relu(1 - (-0.1))^2 + relu(0.2 - 1)^2.
   EXPECT_NEAR(lecam(logits(1.0), logits(1.0)).item<float>(), 1.21, 1e-6);
+  lecam.commit();
   EXPECT_NEAR(lecam.real_average.item<float>(), 0.28, 1e-6);
   EXPECT_NEAR(lecam.fake_average.item<float>(), 0.01, 1e-6);
 }
@@ -48,6 +51,7 @@ TEST(LeCam, UsesTheAveragesOfTheStepsBefore) {
 TEST(LeCam, GradientSeesTheAveragesAsConstants) {
   LeCam lecam(0.9);
   lecam(logits(2.0), logits(-1.0));
+  lecam.commit();
   const auto real = logits(1.0).requires_grad_(true);
   const auto fake = logits(0.0).requires_grad_(true);
   lecam(real, fake).backward();
@@ -56,10 +60,19 @@ TEST(LeCam, GradientSeesTheAveragesAsConstants) {
   EXPECT_NEAR(fake.grad().sum().item<float>(), -0.4, 1e-6);
 }
 
+TEST(LeCam, AStepThatCameToNothingLeavesNoTrace) {
+  LeCam lecam(0.5);
+  lecam(logits(4.0), logits(0.0));
+  lecam.discard();
+  lecam.commit();
+  EXPECT_EQ(lecam.real_average.item<float>(), 0.0);
+}
+
 TEST(LeCam, AveragesKeepTheirStorage) {
   LeCam lecam(0.5);
   const auto alias = lecam.real_average;
   lecam(logits(4.0), logits(0.0));
+  lecam.commit();
   EXPECT_NEAR(alias.item<float>(), 2.0, 1e-6);
   EXPECT_FALSE(alias.requires_grad());
 }

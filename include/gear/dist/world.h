@@ -41,6 +41,7 @@ class World {
   int64_t size() const;
   bool is_first() const { return rank() == 0; }
   bool is_single() const { return size() == 1; }
+  c10::Device device() const;  ///< where the tensors of collectives must be
   /// The place of this process among those of the run on its machine.
   const Placement& placement() const;
 
@@ -73,9 +74,12 @@ class World {
   std::shared_ptr<const Group> group_;  // empty: this process alone
 };
 
+/// The first text that is not empty, by rank; "" when all are. A collective.
+std::string first_of_ranks(const std::string& text, const World& world);
+
 struct ConnectOptions {
-  c10::Device device{c10::kCPU};       ///< CPU: Gloo; a GPU: NCCL
-  std::chrono::milliseconds timeout{}; ///< of the meeting and of every collective
+  c10::Device device{c10::kCPU};        ///< CPU: Gloo; a GPU: NCCL
+  std::chrono::milliseconds timeout{};  ///< of the meeting and of every collective
 };
 
 /// Meets the other ranks of the run at the address that `placement` names. A collective. Throws

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "gear/core/tensor.h"
+#include "gear/dist/world.h"
 
 namespace gear::losses {
 
@@ -24,14 +26,23 @@ class LeCam {
   explicit LeCam(double decay, at::Device device = at::kCPU);
 
   /// relu(mean real - average fake)^2 + relu(average real - mean fake)^2 with the averages of the
-  /// steps before; then updates the averages. Float32 scalar, not weighted.
+  /// steps before. Float32 scalar, not weighted.
   Tensor operator()(const Tensor& real_logits, const Tensor& fake_logits);
+
+  /// Ranks over whose logits the means are taken.
+  void set_world(dist::World world) { world_ = std::move(world); }
+  /// Ends a step: the averages take in the means since the last one, those of this rank or of all
+  /// `ranks` in the order of their `passes` (see dist::in_pass_order).
+  void commit(const dist::World& ranks = {}, int64_t passes = 1);
+  void discard() { pending_.clear(); }  ///< of a step that came to nothing
 
   /// Averages, float32 [1], both 0 at first. They keep their storage, so aliases stay valid.
   Tensor real_average, fake_average;
 
  private:
   double decay_;
+  dist::World world_;
+  std::vector<Tensor> pending_;  // mean real and mean fake, [2] each
 };
 
 }  // namespace gear::losses

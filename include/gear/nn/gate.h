@@ -13,7 +13,7 @@ namespace gear::nn {
 class ParameterKeeper {
  public:
   virtual ~ParameterKeeper() = default;
-  virtual void before_forward() = 0;   ///< the parameters must be whole when this returns
+  virtual void before_forward() = 0;  ///< the parameters must be whole when this returns
   virtual void after_forward() = 0;
   virtual void before_backward() = 0;  ///< whole again
   virtual void after_backward() = 0;   ///< the gradients that this pass brings are all there

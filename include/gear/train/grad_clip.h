@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "gear/core/tensor.h"
+#include "gear/dist/world.h"
 #include "gear/train/adamw.h"
 
 namespace gear::train {
@@ -15,5 +16,10 @@ Tensor clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_
 /// The same, then reads the norm: throws NonFiniteError naming the first parameter whose gradient
 /// is NaN or infinite.
 Tensor clip_and_check(const std::vector<NamedParameter>& parameters, double max_norm);
+
+/// The same for parameters of which each rank may hold a piece: `norms` are those of the gradients
+/// of whole parameters, equal on all ranks of `world`. A collective, and it throws on all ranks.
+Tensor clip_and_check(const std::vector<NamedParameter>& parameters,
+                      const std::vector<Tensor>& norms, double max_norm, const dist::World& world);
 
 }  // namespace gear::train

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gear/core/tensor.h"
+#include "gear/dist/world.h"
 
 namespace gear::train {
 
@@ -19,6 +20,9 @@ class Metrics {
   /// Adds `weight` times the values of `other` to the entries of the same name (missing ones start
   /// at 0): averages micro-batches.
   void accumulate(const Metrics& other, double weight);
+
+  /// Those that each rank has, under the same names. A collective.
+  std::vector<Metrics> of_all_ranks(const dist::World& world) const;
 
   /// All values with one transfer per device. Waits for the device.
   std::vector<std::pair<std::string, double>> host_values() const;

@@ -41,7 +41,14 @@ class Recipe {
   /// Everything that must survive a restart.
   virtual std::vector<TensorGroup> state() = 0;
 
+  /// To be called when the tensors of state() have been changed from outside.
+  virtual void state_loaded() {}
+
   virtual SamplingPair sampling_pair(bool ema) = 0;
+  /// Around the use of a sampling pair. Where networks are divided among ranks all of them must use
+  /// it, in the same way.
+  virtual void open_networks() {}
+  virtual void close_networks() {}
 };
 
 }  // namespace gear::train

@@ -6,6 +6,7 @@
 
 #include "gear/train/recipe.h"
 #include "gear/train/run_config.h"
+#include "gear/train/sharding/parallel.h"
 
 namespace gear::train {
 
@@ -22,7 +23,9 @@ struct BuiltRecipe {
 enum class WeightSource { kInit, kCheckpoint };
 
 /// Builds every network of the run, initialised from named random streams of the run's seed, then
-/// from the files of `init`, `teacher` and `loss`. `config.data.num_classes` must be resolved.
-BuiltRecipe make_recipe(const RunConfig& config, WeightSource weights = WeightSource::kInit);
+/// from the files of `init`, `teacher` and `loss`. `config.data.num_classes` must be resolved. On
+/// several ranks a collective.
+BuiltRecipe make_recipe(const RunConfig& config, WeightSource weights = WeightSource::kInit,
+                        const Parallel& parallel = {});
 
 }  // namespace gear::train

@@ -14,6 +14,7 @@
 #include "gear/models/teachers/teacher.h"
 #include "gear/models/tokenizers/tokenizer.h"
 #include "gear/train/optimizer_config.h"
+#include "gear/train/sharding/parallel_config.h"
 
 namespace gear::train {
 
@@ -162,6 +163,7 @@ struct RunConfig {
   models::PatchGanConfig discriminator;
   LossConfig loss;
   OptimizerConfig optimizer;
+  ParallelConfig parallel;
   InitConfig init;
   OutputConfig output;
 
@@ -185,6 +187,7 @@ struct RunConfig {
     v("discriminator", discriminator, "Patch discriminator of the adversarial loss.");
     v("loss", loss, "Losses.");
     v("optimizer", optimizer, "Optimizers and averages.");
+    v("parallel", parallel, "Several processes.");
     v("init", init, "Initial weights.");
     v("output", output, "Logs, checkpoints, pictures.");
   }

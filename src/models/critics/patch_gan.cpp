@@ -2,7 +2,6 @@
 
 #include <torch/nn/init.h>
 #include <torch/nn/modules/activation.h>
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/normalization.h>
 
@@ -28,7 +27,7 @@ void push_norm(torch::nn::Sequential& layers, CriticNorm norm, int64_t channels)
     layers->push_back(torch::nn::GroupNorm(std::min<int64_t>(32, channels), channels));
     return;
   }
-  torch::nn::BatchNorm2d layer(channels);
+  nn::BatchNorm2d layer(channels);
   torch::nn::init::normal_(layer->weight, 1.0, kInitStd);
   layers->push_back(layer);
 }
@@ -63,6 +62,26 @@ PatchGanImpl::PatchGanImpl(const PatchGanConfig& config)
 Tensor PatchGanImpl::forward(const Tensor& images) {
   const nn::AutocastScope full_precision(images.device().type(), /*enabled=*/false);
   return main->forward(nn::to_full_precision(images));
+}
+
+std::vector<nn::BatchNorm2d> PatchGanImpl::batch_norms() {
+  std::vector<nn::BatchNorm2d> norms;
+  for (const auto& layer : main->children()) {
+    if (auto norm = std::dynamic_pointer_cast<nn::BatchNorm2dImpl>(layer)) norms.emplace_back(norm);
+  }
+  return norms;
+}
+
+void PatchGanImpl::set_world(const dist::World& world) {
+  for (auto& norm : batch_norms()) norm->set_world(world);
+}
+
+void PatchGanImpl::commit_statistics(const dist::World& ranks, int64_t passes) {
+  for (auto& norm : batch_norms()) norm->commit(ranks, passes);
+}
+
+void PatchGanImpl::discard_statistics() {
+  for (auto& norm : batch_norms()) norm->discard();
 }
 
 }  // namespace gear::models

@@ -33,7 +33,7 @@ Quantized FsqQuantizer::forward(const Tensor& z) {
   const auto all_ids = at::arange(config_.codebook_size, range.options().dtype(at::kLong));
   const auto costs = squared_distances(rows, codes_of(all_ids, range.scalar_type()));
   QuantizerLosses losses;
-  if (is_training()) losses = entropy_losses({read_codes(costs, config_, true)}, config_);
+  if (is_training()) losses = entropy_losses({read_codes(costs, config_, true)}, config_, world_);
   return {.z_q = as_latent(straight_through(rows, digits / half), z),
           .ids = ids_of(digits),
           .costs = costs,

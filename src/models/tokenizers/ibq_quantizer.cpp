@@ -25,7 +25,7 @@ Quantized IbqQuantizer::forward(const Tensor& z) {
   QuantizerLosses losses;
   if (is_training()) {
     const auto chosen = embedding->weight.index_select(0, hard.ids);  // [T, D]
-    losses = entropy_losses({read_codes(costs, config_, /*training=*/true)}, config_);
+    losses = entropy_losses({read_codes(costs, config_, /*training=*/true)}, config_, world_);
     losses.codebook = at::mse_loss(hard.lookup, rows) + at::mse_loss(rows, chosen.detach()) +
                       config_.commit_weight * at::mse_loss(chosen, rows.detach());
   }

@@ -40,7 +40,7 @@ Quantized LfqQuantizer::forward(const Tensor& z) {
   const auto chosen = (rows.detach() > 0).to(rows.scalar_type()) * 2 - 1;  // [T, D]
   QuantizerLosses losses;
   if (is_training()) {
-    losses = entropy_losses(read_groups(costs), config_);
+    losses = entropy_losses(read_groups(costs), config_, world_);
     losses.commit = config_.commit_weight * at::mse_loss(rows, chosen);
   }
   return {.z_q = as_latent(straight_through(rows, chosen), z),

@@ -11,7 +11,9 @@ namespace gear::models {
 ///   z      [B, D, h, w], lends its shape and memory format to z_q
 ///   rows   [T, D] of z, as they are compared with codes
 ///   codes  [K, D] on the graph
+///   world  ranks over whose tokens the average distribution is taken
 Quantized quantize_to_nearest(const Tensor& z, const Tensor& rows, const Tensor& codes,
-                              const QuantizerConfig& config, bool training);
+                              const QuantizerConfig& config, bool training,
+                              const dist::World& world);
 
 }  // namespace gear::models

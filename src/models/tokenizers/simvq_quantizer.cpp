@@ -24,7 +24,7 @@ SimVqQuantizer::SimVqQuantizer(const QuantizerConfig& config)
 Quantized SimVqQuantizer::forward(const Tensor& z) {
   const nn::AutocastScope full_precision(z.device().type(), /*enabled=*/false);
   return quantize_to_nearest(z, token_rows(z, config_.codebook_dim),
-                             embedding_proj(embedding->weight), config_, is_training());
+                             embedding_proj(embedding->weight), config_, is_training(), world_);
 }
 
 Tensor SimVqQuantizer::nearest_ids(const Tensor& z) {

@@ -5,6 +5,7 @@
 #include <ATen/ops/special_entr.h>
 #include <ATen/ops/stack.h>
 
+#include "gear/dist/global_mean.h"
 #include "gear/nn/autocast.h"
 
 namespace gear::models {
@@ -45,11 +46,11 @@ ops::Readout read_codes(const ops::Costs& costs, const QuantizerConfig& config, 
 }
 
 QuantizerLosses entropy_losses(const std::vector<ops::Readout>& groups,
-                               const QuantizerConfig& config) {
+                               const QuantizerConfig& config, const dist::World& world) {
   constexpr double kFloor = 1e-5;
   std::vector<Tensor> sample, average, average_unbiased;
   for (const ops::Readout& group : groups) {
-    const auto& mean_p = group.mean_distribution;  // [K]
+    const auto mean_p = dist::global_mean(group.mean_distribution, world);  // [K]
     sample.push_back(group.sample_entropy);
     average.push_back(-(mean_p * (mean_p + kFloor).log()).sum());
     average_unbiased.push_back(at::special_entr(mean_p.detach()).sum());

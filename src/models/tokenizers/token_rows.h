@@ -31,8 +31,9 @@ Tensor nearest(const ops::Costs& costs);
 ops::Readout read_codes(const ops::Costs& costs, const QuantizerConfig& config, bool training);
 
 /// The entropy term of the loss and the entropies for the log; the other terms stay undefined.
-/// One read-out for each group of an id; the entropies are the means over the groups.
+/// One read-out for each group of an id; the entropies are the means over the groups. The average
+/// distribution is that of all ranks of `world`.
 QuantizerLosses entropy_losses(const std::vector<ops::Readout>& groups,
-                               const QuantizerConfig& config);
+                               const QuantizerConfig& config, const dist::World& world);
 
 }  // namespace gear::models

@@ -23,7 +23,7 @@ VqQuantizer::VqQuantizer(const QuantizerConfig& config)
 Quantized VqQuantizer::forward(const Tensor& z) {
   const nn::AutocastScope full_precision(z.device().type(), /*enabled=*/false);
   return quantize_to_nearest(z, on_sphere(token_rows(z, config_.codebook_dim)),
-                             on_sphere(embedding->weight), config_, is_training());
+                             on_sphere(embedding->weight), config_, is_training(), world_);
 }
 
 Tensor VqQuantizer::nearest_ids(const Tensor& z) {

@@ -5,29 +5,41 @@
 #include "gear/losses/next_token.h"
 #include "gear/nn/autocast.h"
 #include "gear/train/grad_clip.h"
-#include "gear/train/recipes/micro_batches.h"
 #include "gear/train/schedule.h"
 
 namespace gear::train {
-namespace {
 
-std::vector<NamedParameter> ar_parameters(const ArNetworks& networks) {
-  auto parameters = trainable_parameters(*networks.ar, "ar");
-  if (networks.projector) {
-    const auto more = trainable_parameters(*networks.projector, "projector");
+ArLearner::ArLearner(ArNetworks networks, const RunConfig& config, Parallel parallel)
+    : networks_(std::move(networks)),
+      config_(config),
+      parallel_(std::move(parallel)),
+      ar_(*networks_.ar, parallel_),
+      ar_ema_(*networks_.ar_ema, ar_),
+      projector_(networks_.projector
+                     ? std::optional<ShardedNetwork>(std::in_place, *networks_.projector, parallel_)
+                     : std::nullopt),
+      optimizer_(trained(), adamw_options(config.optimizer)),
+      ema_(ar_.tensors(), ar_ema_.tensors(), config.optimizer.ema_decay) {
+  networks_.ar_ema->eval();
+}
+
+std::vector<NamedParameter> ArLearner::trained() const {
+  auto parameters = ar_.trained("ar");
+  if (projector_) {
+    const auto more = projector_->trained("projector");
     parameters.insert(parameters.end(), more.begin(), more.end());
   }
   return parameters;
 }
 
-}  // namespace
+void ArLearner::begin_pass(const Pass& pass) {
+  ar_.begin_pass(pass.last);
+  if (projector_) projector_->begin_pass(pass.last);
+}
 
-ArLearner::ArLearner(ArNetworks networks, const RunConfig& config)
-    : networks_(std::move(networks)),
-      config_(config),
-      optimizer_(ar_parameters(networks_), adamw_options(config.optimizer)),
-      ema_(*networks_.ar, *networks_.ar_ema, config.optimizer.ema_decay) {
-  networks_.ar_ema->eval();
+void ArLearner::finish_pass() {
+  ar_.finish_pass();
+  if (projector_) projector_->finish_pass();
 }
 
 Tensor ArLearner::soft_alignment(const ops::Costs& costs, const Tensor& labels,
@@ -75,15 +87,23 @@ Metrics ArLearner::backward(const Tensor& ids, const Tensor& labels,
     }
     metrics.add("ar_total", total);
   }
-  expect_finite_loss(total, metrics);
+  losses_.add(total, metrics);
   (total * scale).backward();
   return metrics;
 }
 
 Metrics ArLearner::clip() {
+  ar_.hand_out_gradients();
+  auto norms = ar_.gradient_norms();
+  if (projector_) {
+    projector_->hand_out_gradients();
+    const auto more = projector_->gradient_norms();
+    norms.insert(norms.end(), more.begin(), more.end());
+  }
+  losses_.expect_finite(parallel_.world);
   Metrics metrics;
-  metrics.add("grad_norm_ar",
-              clip_and_check(optimizer_.parameters(), config_.optimizer.max_grad_norm));
+  metrics.add("grad_norm_ar", clip_and_check(optimizer_.parameters(), norms,
+                                             config_.optimizer.max_grad_norm, parallel_.world));
   return metrics;
 }
 
@@ -94,6 +114,8 @@ Metrics ArLearner::update(const StepContext& context) {
   optimizer_.step(rate(context.step));
   optimizer_.zero_grad();
   ema_.update();
+  ar_.spread_update();
+  if (projector_) projector_->spread_update();
   Metrics metrics;
   metrics.add("lr/ar", rate(context.step + 1));  // of the next update, as published code logs it
   return metrics;
@@ -117,13 +139,29 @@ Tensor ArLearner::drop_labels(const data::Batch& batch, const StepContext& conte
 }
 
 std::vector<TensorGroup> ArLearner::state() {
-  std::vector<TensorGroup> groups = {
-      module_group("ar", *networks_.ar),
-      module_group("ar_ema", *networks_.ar_ema),
-      optimizer_.state("optimizer_ar"),
-  };
-  if (networks_.projector) groups.push_back(module_group("projector", *networks_.projector));
+  std::vector<TensorGroup> groups = {ar_.state("ar"), ar_ema_.state("ar_ema")};
+  groups.push_back(optimizer_.state("optimizer_ar"));
+  ar_.place_moments("ar", groups.back());
+  if (projector_) {
+    projector_->place_moments("projector", groups.back());
+    groups.push_back(projector_->state("projector"));
+  }
   return groups;
+}
+
+void ArLearner::state_loaded() {
+  ar_.spread_update();
+  if (projector_) projector_->spread_update();
+}
+
+void ArLearner::open_networks() {
+  ar_.open();
+  ar_ema_.open();
+}
+
+void ArLearner::close_networks() {
+  ar_.close();
+  ar_ema_.close();
 }
 
 models::ArModel ArLearner::network(bool ema) const { return ema ? networks_.ar_ema : networks_.ar; }

@@ -7,10 +7,12 @@
 
 namespace gear::train {
 
-ArRecipe::ArRecipe(TokenSource source, ArNetworks ar, Teachers teachers, const RunConfig& config)
+ArRecipe::ArRecipe(TokenSource source, ArNetworks ar, Teachers teachers, const RunConfig& config,
+                   const Parallel& parallel)
     : config_(config),
+      parallel_(parallel),
       source_(std::move(source)),
-      ar_(std::move(ar), config),
+      ar_(std::move(ar), config, parallel),
       teachers_(std::move(teachers)),
       label_dropout_([this](const data::Batch& batch, const StepContext& context) {
         return ar_.drop_labels(batch, context);
@@ -20,24 +22,28 @@ Metrics ArRecipe::step(std::span<const data::Batch> micro_batches, const StepCon
   try {
     return update(micro_batches, context);
   } catch (const NonFiniteError&) {
-    expect_finite_weights(ar_.parameters());  // a bad weight explains all that follows from it
+    // A bad weight explains all that follows from it.
+    expect_finite_weights(ar_.parameters(), parallel_.world);
     throw;
   }
 }
 
 Metrics ArRecipe::update(std::span<const data::Batch> micro_batches, const StepContext& context) {
-  Metrics metrics = accumulate(micro_batches, [&](const data::Batch& batch, double scale) {
-    return backward(batch, context, scale);
-  });
+  Metrics metrics = run_passes(
+      micro_batches, config_, parallel_, context,
+      [&](const data::Batch& batch, const Pass& pass) { return backward(batch, context, pass); });
   metrics.append(ar_.clip());
   metrics.append(ar_.update(context));
   return metrics;
 }
 
-Metrics ArRecipe::backward(const data::Batch& batch, const StepContext& context, double scale) {
+Metrics ArRecipe::backward(const data::Batch& batch, const StepContext& context, const Pass& pass) {
+  ar_.begin_pass(pass);
   const Tensor ids = source_.tokens(batch);  // [B, N]
   const auto targets = teacher_targets(teachers_, batch.images, config_);
-  return ar_.backward(ids, label_dropout_(batch, context), targets, scale);
+  Metrics metrics = ar_.backward(ids, label_dropout_(batch, context), targets, pass.scale);
+  ar_.finish_pass();
+  return metrics;
 }
 
 std::vector<TensorGroup> ArRecipe::state() {

@@ -1,11 +1,40 @@
 #include "gear/train/recipes/codebook_metrics.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/stack.h>
+
+#include "gear/dist/pass_order.h"
 
 namespace gear::train {
+namespace {
 
-CodebookMetrics::CodebookMetrics(const RunConfig& config, const StepContext& context)
-    : codebook_size_(config.tokenizer.quantizer.num_ids()),
+using ops::AssignmentDiagnostics;
+
+/// The diagnostics of every pass of every rank.
+std::vector<AssignmentDiagnostics> of_all_ranks(const std::vector<AssignmentDiagnostics>& own,
+                                                const dist::World& world) {
+  if (world.is_single()) return own;
+  std::vector<Tensor> rows;
+  for (const auto& values : own) {
+    const auto& top = values.top_mass;
+    rows.push_back(
+        at::stack({values.entropy, values.effective_size, top[0], top[1], top[2], top[3]}));
+  }
+  std::vector<AssignmentDiagnostics> all;
+  for (const Tensor& row : dist::in_pass_order(rows, static_cast<int64_t>(rows.size()), world)) {
+    all.push_back({.entropy = row[0],
+                   .effective_size = row[1],
+                   .top_mass = {row[2], row[3], row[4], row[5]}});
+  }
+  return all;
+}
+
+}  // namespace
+
+CodebookMetrics::CodebookMetrics(const RunConfig& config, const StepContext& context,
+                                 const dist::World& world)
+    : world_(world),
+      codebook_size_(config.tokenizer.quantizer.num_ids()),
       temperature_(config.loss.temperature),
       diagnostics_(context.diagnostics) {}
 
@@ -19,10 +48,12 @@ void CodebookMetrics::add(const models::Quantized& quantized) {
 }
 
 void CodebookMetrics::report(Metrics& metrics) const {
-  metrics.add("codebook_usage", losses::codebook_usage(at::cat(ids_), codebook_size_));
+  if (!diagnostics_ && !world_.is_single()) return;  // nobody reads them
+  const Tensor ids = world_.stack(at::cat(ids_));
+  metrics.add("codebook_usage", losses::codebook_usage(ids, codebook_size_));
   if (!diagnostics_) return;
-  const auto natural = losses::mean_of(natural_);
-  const auto soft = losses::mean_of(soft_);
+  const auto natural = losses::mean_of(of_all_ranks(natural_, world_));
+  const auto soft = losses::mean_of(of_all_ranks(soft_, world_));
   for (const auto& [name, value] : losses::assignment_metrics(natural, soft)) {
     metrics.add(name, value);
   }

@@ -22,10 +22,11 @@ std::vector<Tensor> teacher_targets(const Teachers& teachers, const Tensor& imag
 }
 
 GearRecipe::GearRecipe(TokenizerNetworks tokenizer, ArNetworks ar, Teachers teachers,
-                       const RunConfig& config)
+                       const RunConfig& config, const Parallel& parallel)
     : config_(config),
-      tokenizer_(std::move(tokenizer), config),
-      ar_(std::move(ar), config),
+      parallel_(parallel),
+      tokenizer_(std::move(tokenizer), config, parallel),
+      ar_(std::move(ar), config, parallel),
       teachers_(std::move(teachers)),
       label_dropout_([this](const data::Batch& batch, const StepContext& context) {
         return ar_.drop_labels(batch, context);
@@ -35,17 +36,20 @@ Metrics GearRecipe::step(std::span<const data::Batch> micro_batches, const StepC
   try {
     return update(micro_batches, context);
   } catch (const NonFiniteError&) {
-    expect_finite_weights(tokenizer_.parameters());  // a bad weight explains all that follows
-    expect_finite_weights(ar_.parameters());
+    tokenizer_.discard_statistics();
+    // A bad weight explains all that follows.
+    expect_finite_weights(tokenizer_.parameters(), parallel_.world);
+    expect_finite_weights(ar_.parameters(), parallel_.world);
     throw;
   }
 }
 
 Metrics GearRecipe::update(std::span<const data::Batch> micro_batches, const StepContext& context) {
-  CodebookMetrics codebook(config_, context);
-  Metrics metrics = accumulate(micro_batches, [&](const data::Batch& batch, double scale) {
-    return backward(batch, context, scale, codebook);
-  });
+  CodebookMetrics codebook(config_, context, parallel_.world);
+  Metrics metrics = run_passes(micro_batches, config_, parallel_, context,
+                               [&](const data::Batch& batch, const Pass& pass) {
+                                 return backward(batch, context, pass, codebook);
+                               });
   codebook.report(metrics);
   // All gradients of the step exist before the first weight changes: each update reads only the
   // other networks' old weights, so the order of the three is the method's, and a bad value found
@@ -57,8 +61,10 @@ Metrics GearRecipe::update(std::span<const data::Batch> micro_batches, const Ste
   return metrics;
 }
 
-Metrics GearRecipe::backward(const data::Batch& batch, const StepContext& context, double scale,
+Metrics GearRecipe::backward(const data::Batch& batch, const StepContext& context, const Pass& pass,
                              CodebookMetrics& codebook) {
+  tokenizer_.begin_pass(pass);
+  ar_.begin_pass(pass);
   const auto images = tokenizer_input(batch.images);                       // [B, 3, S, S]
   const auto targets = teacher_targets(teachers_, batch.images, config_);  // [B, N, F] each
   const auto tokenized = tokenizer_.forward(images);
@@ -71,17 +77,19 @@ Metrics GearRecipe::backward(const data::Batch& batch, const StepContext& contex
     const at::AutoGradMode gradient(aligned);  // with weight 0 the loss is for the log alone
     alignment = ar_.soft_alignment(quantized.costs, batch.labels, targets);
   }
-  Metrics metrics = tokenizer_.backward(images, tokenized, alignment, context, scale);
+  Metrics metrics = tokenizer_.backward(images, tokenized, alignment, context, pass.scale);
 
   // (2) discriminator, on the same reconstruction
   metrics.append(
-      tokenizer_.backward_discriminator(images, tokenized.reconstruction, context, scale));
+      tokenizer_.backward_discriminator(images, tokenized.reconstruction, context, pass.scale));
 
   // (3) transformer and projector, on the hard read-out; integers carry no gradient
   const auto ids = quantized.ids.view({batch.labels.size(0), -1});  // [B, N]
-  metrics.append(ar_.backward(ids, label_dropout_(batch, context), targets, scale));
+  metrics.append(ar_.backward(ids, label_dropout_(batch, context), targets, pass.scale));
 
   codebook.add(quantized);
+  tokenizer_.finish_pass();
+  ar_.finish_pass();
   return metrics;
 }
 
@@ -89,6 +97,21 @@ std::vector<TensorGroup> GearRecipe::state() {
   auto groups = tokenizer_.state();
   for (TensorGroup& group : ar_.state()) groups.push_back(std::move(group));
   return groups;
+}
+
+void GearRecipe::state_loaded() {
+  tokenizer_.state_loaded();
+  ar_.state_loaded();
+}
+
+void GearRecipe::open_networks() {
+  tokenizer_.open_networks();
+  ar_.open_networks();
+}
+
+void GearRecipe::close_networks() {
+  tokenizer_.close_networks();
+  ar_.close_networks();
 }
 
 SamplingPair GearRecipe::sampling_pair(bool ema) {

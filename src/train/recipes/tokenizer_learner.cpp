@@ -5,22 +5,28 @@
 #include "gear/losses/reconstruction.h"
 #include "gear/nn/autocast.h"
 #include "gear/train/grad_clip.h"
-#include "gear/train/recipes/micro_batches.h"
 #include "gear/train/schedule.h"
 
 namespace gear::train {
 
-TokenizerLearner::TokenizerLearner(TokenizerNetworks networks, const RunConfig& config)
+TokenizerLearner::TokenizerLearner(TokenizerNetworks networks, const RunConfig& config,
+                                   Parallel parallel)
     : networks_(std::move(networks)),
       config_(config),
-      tokenizer_optimizer_(trainable_parameters(*networks_.tokenizer, "tokenizer"),
-                           adamw_options(config.optimizer)),
-      discriminator_optimizer_(networks_.discriminator
-                                   ? trainable_parameters(*networks_.discriminator, "discriminator")
-                                   : std::vector<NamedParameter>{},
-                               adamw_options(config.optimizer)),
-      ema_(*networks_.tokenizer, *networks_.tokenizer_ema, config.optimizer.ema_decay,
-           networks_.tokenizer->constants()),
+      parallel_(std::move(parallel)),
+      tokenizer_(*networks_.tokenizer, parallel_),
+      tokenizer_ema_(*networks_.tokenizer_ema, tokenizer_),
+      discriminator_(
+          networks_.discriminator
+              ? std::optional<ShardedNetwork>(std::in_place, *networks_.discriminator, parallel_)
+              : std::nullopt),
+      tokenizer_optimizer_(tokenizer_.trained("tokenizer"), adamw_options(config.optimizer)),
+      discriminator_optimizer_(
+          discriminator_ ? discriminator_->trained("discriminator") : std::vector<NamedParameter>{},
+          adamw_options(config.optimizer)),
+      ema_(tokenizer_.tensors(), tokenizer_ema_.tensors(), config.optimizer.ema_decay,
+           networks_.tokenizer->constants(),
+           networks_.average_is_given ? EmaStart::kAsGiven : EmaStart::kCopy),
       lecam_(config.loss.lecam_decay, networks_.tokenizer->parameters().front().device()) {
   networks_.tokenizer->train();
   networks_.tokenizer_ema->eval();
@@ -28,7 +34,29 @@ TokenizerLearner::TokenizerLearner(TokenizerNetworks networks, const RunConfig& 
     networks_.lpips->eval();
     set_trainable(*networks_.lpips, false);
   }
-  if (networks_.discriminator) networks_.discriminator->train();
+  if (networks_.discriminator) {
+    networks_.discriminator->train();
+    networks_.discriminator->set_world(statistics_world());
+  }
+  networks_.tokenizer->quantizer().set_world(statistics_world());
+  lecam_.set_world(statistics_world());
+}
+
+/// Ranks whose batches count as one where a term looks at a batch as a whole. In deterministic mode
+/// each micro-batch stands for itself, whatever the number of ranks.
+dist::World TokenizerLearner::statistics_world() const {
+  return parallel_.config.deterministic ? dist::World() : parallel_.world;
+}
+
+void TokenizerLearner::begin_pass(const Pass& pass) {
+  ++passes_;
+  tokenizer_.begin_pass(pass.last);
+  if (discriminator_) discriminator_->begin_pass(pass.last);
+}
+
+void TokenizerLearner::finish_pass() {
+  tokenizer_.finish_pass();
+  if (discriminator_) discriminator_->finish_pass();
 }
 
 models::Tokenized TokenizerLearner::forward(const Tensor& images) {
@@ -112,7 +140,7 @@ Metrics TokenizerLearner::backward(const Tensor& images, const models::Tokenized
   }
   metrics.add("vq_total", total);
 
-  expect_finite_loss(total, metrics);
+  losses_.add(total, metrics);
   (total * scale).backward();
   return metrics;
 }
@@ -138,18 +166,23 @@ Metrics TokenizerLearner::backward_discriminator(const Tensor& images, const Ten
   }
   metrics.add("disc/d_loss", loss);
 
-  expect_finite_loss(loss, metrics);
+  losses_.add(loss, metrics);
   (loss * scale).backward();
   return metrics;
 }
 
 Metrics TokenizerLearner::clip() {
+  tokenizer_.hand_out_gradients();
+  if (discriminator_) discriminator_->hand_out_gradients();
+  losses_.expect_finite(parallel_.world);
+  const auto clipped = [&](const AdamW& optimizer, const ShardedNetwork& network) {
+    return clip_and_check(optimizer.parameters(), network.gradient_norms(),
+                          config_.optimizer.max_grad_norm, parallel_.world);
+  };
   Metrics metrics;
-  metrics.add("grad_norm_vq",
-              clip_and_check(tokenizer_optimizer_.parameters(), config_.optimizer.max_grad_norm));
-  if (networks_.discriminator) {
-    metrics.add("disc/grad_norm", clip_and_check(discriminator_optimizer_.parameters(),
-                                                 config_.optimizer.max_grad_norm));
+  metrics.add("grad_norm_vq", clipped(tokenizer_optimizer_, tokenizer_));
+  if (discriminator_) {
+    metrics.add("disc/grad_norm", clipped(discriminator_optimizer_, *discriminator_));
   }
   return metrics;
 }
@@ -169,19 +202,49 @@ Metrics TokenizerLearner::update(const StepContext& context) {
     discriminator_optimizer_.zero_grad();
     metrics.add("lr/disc", rate(options.discriminator_lr, context.step + 1));
   }
+  commit_statistics();
   ema_.update();
+  state_loaded();
   return metrics;
 }
 
+void TokenizerLearner::commit_statistics() {
+  const dist::World others = parallel_.config.deterministic ? parallel_.world : dist::World();
+  if (networks_.discriminator) networks_.discriminator->commit_statistics(others, passes_);
+  lecam_.commit(others, passes_);
+  passes_ = 0;
+}
+
+void TokenizerLearner::discard_statistics() {
+  if (networks_.discriminator) networks_.discriminator->discard_statistics();
+  lecam_.discard();
+  passes_ = 0;
+}
+
+void TokenizerLearner::state_loaded() {
+  tokenizer_.spread_update();
+  if (discriminator_) discriminator_->spread_update();
+}
+
+void TokenizerLearner::open_networks() {
+  tokenizer_.open();
+  tokenizer_ema_.open();
+}
+
+void TokenizerLearner::close_networks() {
+  tokenizer_.close();
+  tokenizer_ema_.close();
+}
+
 std::vector<TensorGroup> TokenizerLearner::state() {
-  std::vector<TensorGroup> groups = {
-      module_group("tokenizer", *networks_.tokenizer),
-      module_group("tokenizer_ema", *networks_.tokenizer_ema),
-      tokenizer_optimizer_.state("optimizer_tokenizer"),
-  };
-  if (networks_.discriminator) {
-    groups.push_back(module_group("discriminator", *networks_.discriminator));
+  std::vector<TensorGroup> groups = {tokenizer_.state("tokenizer"),
+                                     tokenizer_ema_.state("tokenizer_ema")};
+  groups.push_back(tokenizer_optimizer_.state("optimizer_tokenizer"));
+  tokenizer_.place_moments("tokenizer", groups.back());
+  if (discriminator_) {
+    groups.push_back(discriminator_->state("discriminator"));
     groups.push_back(discriminator_optimizer_.state("optimizer_discriminator"));
+    discriminator_->place_moments("discriminator", groups.back());
   }
   if (config_.loss.lecam > 0.0) {
     groups.push_back({"lecam", {{"real", lecam_.real_average}, {"fake", lecam_.fake_average}}});

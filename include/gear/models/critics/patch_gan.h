@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <vector>
 
 #include "gear/config/config.h"
 #include "gear/core/tensor.h"
+#include "gear/nn/batch_norm.h"
 
 // B batch, S image side, s side of the grid of logits
 
@@ -51,7 +54,17 @@ struct PatchGanImpl : torch::nn::Module {
   explicit PatchGanImpl(const PatchGanConfig& config);
   Tensor forward(const Tensor& images);  // [B, 3, S, S] in [-1, 1] -> logits [B, 1, s, s]
 
+  /// Ranks over whose batches the batch statistics are taken.
+  void set_world(const dist::World& world);
+  /// Ends a step: the running statistics take in the batches since the last one, in an order that
+  /// nn::BatchNorm2d::commit explains.
+  void commit_statistics(const dist::World& ranks = {}, int64_t passes = 1);
+  void discard_statistics();  ///< of a step that came to nothing
+
   torch::nn::Sequential main;
+
+ private:
+  std::vector<nn::BatchNorm2d> batch_norms();
 };
 TORCH_MODULE(PatchGan);
 

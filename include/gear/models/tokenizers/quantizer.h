@@ -9,6 +9,7 @@
 
 #include "gear/config/config.h"
 #include "gear/core/tensor.h"
+#include "gear/dist/world.h"
 #include "gear/ops/readout.h"
 
 // B batch, h w token grid, T = B * h * w tokens in (batch, row, column) order, K codes, D width
@@ -100,10 +101,14 @@ class Quantizer : public torch::nn::Module {
   /// Names of stored tensors that training never changes; a moving average must leave them alone.
   virtual std::vector<std::string> constants() const { return {}; }
 
+  /// Ranks over whose tokens the entropy term takes the average distribution.
+  void set_world(dist::World world) { world_ = std::move(world); }
+
   const QuantizerConfig& config() const { return config_; }
 
  protected:
   QuantizerConfig config_;
+  dist::World world_;
 };
 
 std::shared_ptr<Quantizer> make_quantizer(const QuantizerConfig& config);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "gear/core/tensor.h"
@@ -8,7 +9,9 @@
 #include "gear/train/adamw.h"
 #include "gear/train/ema.h"
 #include "gear/train/recipe.h"
+#include "gear/train/recipes/micro_batches.h"
 #include "gear/train/run_config.h"
+#include "gear/train/sharding/sharded_network.h"
 
 // B batch, N tokens per image, K codes, F teacher width
 
@@ -25,7 +28,11 @@ struct ArNetworks {
 /// pass through which the soft read-out is aligned in update (1) (spec 00 section 3).
 class ArLearner {
  public:
-  ArLearner(ArNetworks networks, const RunConfig& config);
+  ArLearner(ArNetworks networks, const RunConfig& config, Parallel parallel = {});
+
+  /// Around the passes of a micro-batch, which must all stand between the two.
+  void begin_pass(const Pass& pass);
+  void finish_pass();
 
   /// Alignment loss of the soft read-out, -mean cos. Transformer and projector are frozen and in
   /// eval mode, labels are never dropped, blocks after the tap do not run.
@@ -41,7 +48,8 @@ class ArLearner {
   Metrics backward(const Tensor& ids, const Tensor& labels, const std::vector<Tensor>& targets,
                    double scale);
 
-  /// Clips and checks the gradients; throws NonFiniteError. Changes no weight.
+  /// Sums the gradients over passes and ranks, clips them and checks them and the losses; throws
+  /// NonFiniteError, on all ranks. Changes no weight.
   Metrics clip();
   /// Applies the optimizer and the moving average, then clears the gradients.
   Metrics update(const StepContext& context);
@@ -52,13 +60,23 @@ class ArLearner {
   Tensor drop_labels(const data::Batch& batch, const StepContext& context) const;
 
   std::vector<TensorGroup> state();
+  void state_loaded();
+  /// Around the use of network() outside of a pass.
+  void open_networks();
+  void close_networks();
   /// Of the transformer, then the projector.
   const std::vector<NamedParameter>& parameters() const { return optimizer_.parameters(); }
   models::ArModel network(bool ema) const;
 
  private:
+  std::vector<NamedParameter> trained() const;
+
   ArNetworks networks_;
   const RunConfig config_;
+  const Parallel parallel_;
+  ShardedNetwork ar_, ar_ema_;
+  std::optional<ShardedNetwork> projector_;
+  LossCheck losses_;
   AdamW optimizer_;
   Ema ema_;
 };

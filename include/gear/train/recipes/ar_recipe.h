@@ -11,19 +11,24 @@ namespace gear::train {
 /// 4). LlamaGen is this with repa off.
 class ArRecipe : public Recipe {
  public:
-  ArRecipe(TokenSource source, ArNetworks ar, Teachers teachers, const RunConfig& config);
+  ArRecipe(TokenSource source, ArNetworks ar, Teachers teachers, const RunConfig& config,
+           const Parallel& parallel = {});
 
   Metrics step(std::span<const data::Batch> micro_batches, const StepContext& context) override;
   std::vector<TensorGroup> state() override;
+  void state_loaded() override { ar_.state_loaded(); }
   SamplingPair sampling_pair(bool ema) override;
+  void open_networks() override { ar_.open_networks(); }
+  void close_networks() override { ar_.close_networks(); }
 
   void set_label_dropout(LabelDropout dropout) { label_dropout_ = std::move(dropout); }
 
  private:
   Metrics update(std::span<const data::Batch> micro_batches, const StepContext& context);
-  Metrics backward(const data::Batch& batch, const StepContext& context, double scale);
+  Metrics backward(const data::Batch& batch, const StepContext& context, const Pass& pass);
 
   const RunConfig config_;
+  const Parallel parallel_;
   TokenSource source_;
   ArLearner ar_;
   Teachers teachers_;

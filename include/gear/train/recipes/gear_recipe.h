@@ -25,22 +25,26 @@ using LabelDropout = std::function<Tensor(const data::Batch&, const StepContext&
 class GearRecipe : public Recipe {
  public:
   /// `teachers` is empty when loss.repa is off.
-  GearRecipe(TokenizerNetworks tokenizer, ArNetworks ar, Teachers teachers,
-             const RunConfig& config);
+  GearRecipe(TokenizerNetworks tokenizer, ArNetworks ar, Teachers teachers, const RunConfig& config,
+             const Parallel& parallel = {});
 
   Metrics step(std::span<const data::Batch> micro_batches, const StepContext& context) override;
   std::vector<TensorGroup> state() override;
+  void state_loaded() override;
   SamplingPair sampling_pair(bool ema) override;
+  void open_networks() override;
+  void close_networks() override;
 
   /// Replaces the random class dropout, for reproducing a given run.
   void set_label_dropout(LabelDropout dropout) { label_dropout_ = std::move(dropout); }
 
  private:
   Metrics update(std::span<const data::Batch> micro_batches, const StepContext& context);
-  Metrics backward(const data::Batch& batch, const StepContext& context, double scale,
+  Metrics backward(const data::Batch& batch, const StepContext& context, const Pass& pass,
                    CodebookMetrics& codebook);
 
   const RunConfig config_;
+  const Parallel parallel_;
   TokenizerLearner tokenizer_;
   ArLearner ar_;
   Teachers teachers_;

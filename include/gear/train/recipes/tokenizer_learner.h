@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "gear/core/tensor.h"
@@ -11,7 +12,9 @@
 #include "gear/train/adamw.h"
 #include "gear/train/ema.h"
 #include "gear/train/recipe.h"
+#include "gear/train/recipes/micro_batches.h"
 #include "gear/train/run_config.h"
+#include "gear/train/sharding/sharded_network.h"
 
 // B batch, S image side
 
@@ -21,7 +24,8 @@ namespace gear::train {
 /// 0.
 struct TokenizerNetworks {
   std::shared_ptr<models::Tokenizer> tokenizer;
-  std::shared_ptr<models::Tokenizer> tokenizer_ema;  // same shape; becomes a copy of `tokenizer`
+  std::shared_ptr<models::Tokenizer> tokenizer_ema;  // same shape
+  bool average_is_given = false;  // else tokenizer_ema becomes a copy of `tokenizer`
   models::Lpips lpips{nullptr};
   models::PatchGan discriminator{nullptr};
 };
@@ -30,7 +34,11 @@ struct TokenizerNetworks {
 /// section 3). The recipes `tokenizer` and `gear` share it; only `gear` brings an alignment loss.
 class TokenizerLearner {
  public:
-  TokenizerLearner(TokenizerNetworks networks, const RunConfig& config);
+  TokenizerLearner(TokenizerNetworks networks, const RunConfig& config, Parallel parallel = {});
+
+  /// Around the passes of a micro-batch, which must all stand between the two.
+  void begin_pass(const Pass& pass);
+  void finish_pass();
 
   /// images [B, 3, S, S] in [-1, 1]; train mode, under the configured precision.
   models::Tokenized forward(const Tensor& images);
@@ -46,12 +54,20 @@ class TokenizerLearner {
   Metrics backward_discriminator(const Tensor& images, const Tensor& reconstruction,
                                  const StepContext& context, double scale);
 
-  /// Clips and checks the gradients of both optimizers; throws NonFiniteError. Changes no weight.
+  /// Sums the gradients over passes and ranks, clips them and checks them and the losses; throws
+  /// NonFiniteError, on all ranks. Changes no weight.
   Metrics clip();
   /// Applies both optimizers and the moving average, then clears the gradients.
   Metrics update(const StepContext& context);
 
+  /// Forgets what the passes of a step that came to nothing left behind.
+  void discard_statistics();
+
   std::vector<TensorGroup> state();
+  void state_loaded();
+  /// Around the use of network() outside of a pass.
+  void open_networks();
+  void close_networks();
   std::vector<NamedParameter> parameters() const;  ///< of the tokenizer, then the discriminator
   std::shared_ptr<models::Tokenizer> network(bool ema) const;
 
@@ -65,8 +81,16 @@ class TokenizerLearner {
   /// Factor of both adversarial losses at this step.
   double gan_factor(const StepContext& context) const;
 
+  dist::World statistics_world() const;
+  void commit_statistics();
+
   TokenizerNetworks networks_;
   const RunConfig config_;
+  const Parallel parallel_;
+  ShardedNetwork tokenizer_, tokenizer_ema_;
+  std::optional<ShardedNetwork> discriminator_;
+  LossCheck losses_;
+  int64_t passes_ = 0;  // of this step
   AdamW tokenizer_optimizer_;
   AdamW discriminator_optimizer_;
   Ema ema_;

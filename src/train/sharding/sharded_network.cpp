@@ -1,0 +1,161 @@
+#include "gear/train/sharding/sharded_network.h"
+
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/stack.h>
+
+#include <set>
+#include <utility>
+
+#include "gear/nn/gate.h"
+#include "train/sharding/sharded_unit.h"
+
+namespace gear::train {
+namespace {
+
+std::vector<std::string> trainable_names(const torch::nn::Module& module) {
+  std::vector<std::string> names;
+  for (const auto& item : module.named_parameters()) {
+    if (item.value().requires_grad()) names.push_back(item.key());
+  }
+  return names;
+}
+
+/// The blocks of a network and the prefix of their names, "layers.3.".
+std::vector<std::pair<std::string, nn::GatedModule*>> blocks_of(torch::nn::Module& module) {
+  std::vector<std::pair<std::string, nn::GatedModule*>> blocks;
+  for (const auto& item : module.named_modules("", /*include_self=*/false)) {
+    if (auto* block = dynamic_cast<nn::GatedModule*>(item.value().get())) {
+      blocks.emplace_back(item.key() + ".", block);
+    }
+  }
+  return blocks;
+}
+
+}  // namespace
+
+ShardedNetwork::ShardedNetwork(torch::nn::Module& module, const Parallel& parallel)
+    : ShardedNetwork(module, parallel, /*is_average=*/false, trainable_names(module)) {}
+
+ShardedNetwork::ShardedNetwork(torch::nn::Module& average, const ShardedNetwork& live)
+    : ShardedNetwork(average, live.parallel_, /*is_average=*/true, live.trained_names_) {}
+
+ShardedNetwork::ShardedNetwork(torch::nn::Module& module, const Parallel& parallel, bool is_average,
+                               std::vector<std::string> names)
+    : module_(module),
+      parallel_(parallel),
+      is_average_(is_average),
+      trained_names_(std::move(names)) {
+  // In deterministic mode one process does what several would.
+  if (!parallel_.world.is_single() || parallel_.config.deterministic) make_units();
+}
+
+ShardedNetwork::~ShardedNetwork() = default;
+ShardedNetwork::ShardedNetwork(ShardedNetwork&&) noexcept = default;
+
+void ShardedNetwork::make_units() {
+  const auto use = is_average_ ? UnitUse::kAverage : UnitUse::kTrained;
+  const auto parameters = module_.named_parameters();
+  std::set<std::string> left(trained_names_.begin(), trained_names_.end());
+  const auto take = [&](const std::string& prefix) {
+    NamedTensors taken;
+    for (const auto& item : parameters) {
+      if (!item.key().starts_with(prefix) || left.erase(item.key()) == 0) continue;
+      taken.emplace_back(item.key(), item.value());
+    }
+    return taken;
+  };
+  for (const auto& [prefix, block] : blocks_of(module_)) {
+    NamedTensors taken = take(prefix);
+    if (taken.empty()) continue;
+    units_.push_back(std::make_shared<ShardedUnit>(std::move(taken), use, parallel_));
+    block->set_keeper(units_.back());
+  }
+  for (size_t i = 0; i < units_.size(); ++i) {
+    units_[i]->set_neighbours(i > 0 ? units_[i - 1].get() : nullptr,
+                              i + 1 < units_.size() ? units_[i + 1].get() : nullptr);
+  }
+  if (NamedTensors rest = take(""); !rest.empty()) {
+    root_ = units_.emplace_back(std::make_shared<ShardedUnit>(std::move(rest), use, parallel_));
+  }
+  for (const auto& unit : units_) shards_.insert(unit->shards().begin(), unit->shards().end());
+}
+
+NamedTensors ShardedNetwork::tensors() const {
+  std::map<std::string, Tensor> pieces;
+  for (const auto& unit : units_) pieces.insert(unit->trained().begin(), unit->trained().end());
+  NamedTensors tensors = module_group("", module_).tensors;
+  for (auto& [name, tensor] : tensors) {
+    if (const auto piece = pieces.find(name); piece != pieces.end()) tensor = piece->second;
+  }
+  return tensors;
+}
+
+std::vector<NamedParameter> ShardedNetwork::trained(const std::string& owner) const {
+  const std::set<std::string> names(trained_names_.begin(), trained_names_.end());
+  std::vector<NamedParameter> trained;
+  for (const auto& [name, tensor] : tensors()) {
+    if (names.contains(name)) trained.emplace_back(owner + "." + name, tensor);
+  }
+  return trained;
+}
+
+void ShardedNetwork::begin_pass(bool last) {
+  for (const auto& unit : units_) unit->begin_pass(last);
+  open();
+}
+
+void ShardedNetwork::finish_pass() {
+  for (const auto& unit : units_) unit->finish_pass();
+}
+
+void ShardedNetwork::hand_out_gradients() {
+  for (const auto& unit : units_) unit->hand_out_gradients();
+}
+
+std::vector<Tensor> ShardedNetwork::gradient_norms() const {
+  if (parallel_.config.deterministic) return norms_of_whole_gradients();
+  std::vector<Tensor> gradients;
+  for (const auto& [name, parameter] : trained("")) {
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  }
+  if (gradients.empty()) return {};
+  auto norms = at::_foreach_norm(gradients);
+  if (shards_.empty() || parallel_.parts.is_single()) return norms;
+  const Tensor squares = at::stack(norms).square();
+  parallel_.parts.sum(squares);
+  return squares.sqrt().unbind();
+}
+
+/// The norms that one process would find, to the bit.
+std::vector<Tensor> ShardedNetwork::norms_of_whole_gradients() const {
+  std::map<std::string, Tensor> norms;
+  for (const auto& unit : units_) norms.merge(unit->norms_of_whole_gradients());
+  std::vector<Tensor> in_order;
+  for (const auto& [name, parameter] : trained("")) {
+    if (const auto norm = norms.find(name.substr(1)); norm != norms.end()) {
+      in_order.push_back(norm->second);
+    }
+  }
+  return in_order;
+}
+
+void ShardedNetwork::place_moments(const std::string& owner, TensorGroup& optimizer) const {
+  for (const auto& [name, shard] : shards_) {
+    optimizer.shards["exp_avg." + owner + "." + name] = shard;
+    optimizer.shards["exp_avg_sq." + owner + "." + name] = shard;
+  }
+}
+
+void ShardedNetwork::spread_update() {
+  for (const auto& unit : units_) unit->spread_update();
+}
+
+void ShardedNetwork::open() {
+  if (root_) root_->gather();
+}
+
+void ShardedNetwork::close() {
+  for (const auto& unit : units_) unit->release();  // also what was gathered early, in vain
+}
+
+}  // namespace gear::train

@@ -1,0 +1,136 @@
+#include <gmock/gmock.h>
+
+#include "dist/ranks.h"
+#include "train/small_recipe.h"
+
+// What several ranks compute together is what one process computes alone.
+
+namespace gear::train {
+namespace {
+
+using dist::testing::run_ranks;
+
+constexpr int64_t kSteps = 4;
+
+RunConfig shared_config(RecipeKind recipe) {
+  RunConfig config = testing::small_recipe_config(recipe);
+  config.data.batch_size = 12;
+  config.loss.lecam = 0.1;
+  config.tokenizer.quantizer.entropy_ratio = 0.5;
+  config.optimizer.warmup_steps = 2;
+  // The draws of these belong to places in a micro-batch, not to samples.
+  config.ar.token_dropout = config.ar.residual_dropout = config.ar.ffn_dropout = 0.0;
+  return config;
+}
+
+data::Batch rows_of(const data::Batch& batch, int64_t first, int64_t count) {
+  const auto begin = batch.sample_ids.begin() + first;
+  return {.images = batch.images.narrow(0, first, count),
+          .labels = batch.labels.narrow(0, first, count),
+          .sample_ids = {begin, begin + count}};
+}
+
+/// The micro-batches of a step that this rank has, in the order of the loader.
+std::vector<data::Batch> share_of(const data::Batch& batch, int64_t passes,
+                                  const dist::World& world) {
+  const int64_t count = batch.labels.size(0) / (passes * world.size());
+  std::vector<data::Batch> share;
+  for (int64_t pass = 0; pass < passes; ++pass) {
+    share.push_back(rows_of(batch, (pass * world.size() + world.rank()) * count, count));
+  }
+  return share;
+}
+
+std::map<std::string, double> step_of(Recipe& recipe, const std::vector<data::Batch>& batches,
+                                      int64_t step) {
+  const auto values = recipe.step(batches, {.step = step, .diagnostics = true}).host_values();
+  return {values.begin(), values.end()};
+}
+
+/// The part of the whole tensor that a rank's tensor of the same name is.
+Tensor part_of(const Tensor& whole, const TensorGroup& group, const std::string& name,
+               const Tensor& like) {
+  const auto shard = group.shards.find(name);
+  if (shard == group.shards.end()) return whole;
+  EXPECT_EQ(at::IntArrayRef(shard->second.shape), whole.sizes()) << name;
+  return whole.reshape({-1}).narrow(0, shard->second.offset, like.numel());
+}
+
+/// Compares every tensor that a checkpoint would hold.
+void expect_same_state(Recipe& several, Recipe& one, double tolerance) {
+  const auto expected = testing::copies(one);
+  for (const auto& group : several.state()) {
+    for (const auto& [name, tensor] : group.tensors) {
+      const auto part = part_of(expected.at(group.name + "/" + name), group, name, tensor);
+      if (tolerance == 0.0) {
+        EXPECT_TRUE(tensor.equal(part)) << group.name << "/" << name;
+      } else {
+        EXPECT_TRUE(at::allclose(tensor, part, tolerance, tolerance)) << group.name << "/" << name;
+      }
+    }
+  }
+}
+
+struct Case {
+  RecipeKind recipe;
+  ShardMode shard;
+};
+
+std::string name_of(const ::testing::TestParamInfo<Case>& info) {
+  return config::detail::format(info.param.recipe) + "_" + config::detail::format(info.param.shard);
+}
+
+class ShardedRecipe : public ::testing::TestWithParam<Case> {};
+
+TEST_P(ShardedRecipe, GivesTheNumbersOfOneProcess) {
+  run_ranks(3, [](const dist::World& world) {
+    RunConfig config = shared_config(GetParam().recipe);
+    auto one = make_recipe(config).recipe;
+    config.parallel.shard = GetParam().shard;
+    auto several =
+        make_recipe(config, WeightSource::kInit, make_parallel(world, config.parallel)).recipe;
+    for (int64_t step = 0; step < kSteps; ++step) {
+      const auto batch = testing::small_batch(config, 100 + static_cast<uint64_t>(step));
+      const auto expected = step_of(*one, {batch}, step);
+      const auto found = step_of(*several, share_of(batch, /*passes=*/1, world), step);
+      ASSERT_EQ(found.size(), expected.size());
+      for (const auto& [name, value] : expected) {
+        EXPECT_NEAR(found.at(name), value, 1e-5 * std::max(1.0, std::abs(value)))
+            << name << " of step " << step;
+      }
+    }
+    expect_same_state(*several, *one, 2e-5);
+  });
+}
+
+TEST_P(ShardedRecipe, GivesTheSameBitsOnAnyNumberOfRanksInDeterministicMode) {
+  for (const int64_t size : {2, 4}) {
+    run_ranks(size, [](const dist::World& world) {
+      RunConfig config = shared_config(GetParam().recipe);
+      config.parallel.deterministic = true;
+      config.optimizer.max_grad_norm = 0.01;  // clips, so the norm must have the same bits too
+      auto one = make_recipe(config, WeightSource::kInit, {.config = config.parallel}).recipe;
+      config.parallel.shard = GetParam().shard;
+      auto several =
+          make_recipe(config, WeightSource::kInit, make_parallel(world, config.parallel)).recipe;
+      for (int64_t step = 0; step < kSteps; ++step) {
+        const auto batch = testing::small_batch(config, 100 + static_cast<uint64_t>(step));
+        const auto expected = step_of(*one, share_of(batch, /*passes=*/4, {}), step);
+        EXPECT_EQ(step_of(*several, share_of(batch, 4 / world.size(), world), step), expected)
+            << "step " << step;
+      }
+      expect_same_state(*several, *one, 0.0);
+    });
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ShardedRecipe,
+                         ::testing::Values(Case{RecipeKind::kTokenizer, ShardMode::kNone},
+                                           Case{RecipeKind::kTokenizer, ShardMode::kFull},
+                                           Case{RecipeKind::kGear, ShardMode::kNone},
+                                           Case{RecipeKind::kGear, ShardMode::kOptimizer},
+                                           Case{RecipeKind::kGear, ShardMode::kFull}),
+                         name_of);
+
+}  // namespace
+}  // namespace gear::train
