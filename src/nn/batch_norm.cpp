@@ -65,8 +65,12 @@ struct SynchronisedNorm : torch::autograd::Function<SynchronisedNorm> {
     means.div_(x.numel() / x.size(1));
     const auto centred =
         gradient - per_channel(means.select(0, 0)) - normed * per_channel(means.select(0, 1));
-    return {centred * per_channel(weight * inverse_deviation), weight_gradient, bias_gradient,
-            Tensor(), Tensor(), Tensor()};
+    return {centred * per_channel(weight * inverse_deviation),
+            weight_gradient,
+            bias_gradient,
+            Tensor(),
+            Tensor(),
+            Tensor()};
   }
 };
 

@@ -51,7 +51,9 @@ std::vector<Metrics> Metrics::of_all_ranks(const dist::World& world) const {
   std::vector<Metrics> ranks(static_cast<size_t>(world.size()));
   for (int64_t rank = 0; rank < world.size(); ++rank) {
     for (size_t i = 0; i < values_.size(); ++i) {
-      ranks[static_cast<size_t>(rank)].add(values_[i].first, all[rank][static_cast<int64_t>(i)]);
+      const auto& [name, value] = values_[i];
+      const Tensor of_rank = all[rank][static_cast<int64_t>(i)];
+      ranks[static_cast<size_t>(rank)].add(name, of_rank.to(value.scalar_type()));
     }
   }
   return ranks;

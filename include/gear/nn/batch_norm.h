@@ -14,8 +14,8 @@ namespace gear::nn {
 
 /// Batch normalisation of images by the statistics of the batch (arXiv:1502.03167), over all ranks
 /// of a world if it is given one; in eval mode by the running statistics. Those change only in
-/// commit(), so that a pass that came to nothing leaves no trace. Registered names: weight, bias, running_mean, running_var,
-/// num_batches_tracked.
+/// commit(), so that a pass that came to nothing leaves no trace. Registered names: weight, bias,
+/// running_mean, running_var, num_batches_tracked.
 struct BatchNorm2dImpl : torch::nn::Module {
   explicit BatchNorm2dImpl(int64_t channels, double eps = 1e-5, double momentum = 0.1);
 
