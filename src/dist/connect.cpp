@@ -29,8 +29,7 @@ World connect(const Placement& placement, const ConnectOptions& options) {
   group->rank = placement.rank;
   group->size = placement.world_size;
   try {
-    group->store =
-        c10::make_intrusive<c10d::PrefixStore>("gear", meet(placement, options.timeout));
+    group->store = c10::make_intrusive<c10d::PrefixStore>("gear", meet(placement, options.timeout));
     group->backend = make_backend(group->store, group->rank, group->size, options);
   } catch (const c10::Error& error) {
     fail("rank ", placement.rank, " of ", placement.world_size, ": cannot meet the others at ",

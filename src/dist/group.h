@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/csrc/distributed/c10d/Backend.hpp>
-#include <torch/csrc/distributed/c10d/Store.hpp>
-
 #include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
 #include <vector>
 
 #include "gear/dist/world.h"
@@ -22,8 +21,8 @@ struct World::Group {
   ConnectOptions options;
   int64_t rank = 0;
   int64_t size = 1;
-  Store store;      // of this world alone
-  Backend backend;  // Gloo or NCCL
+  Store store;                                   // of this world alone
+  Backend backend;                               // Gloo or NCCL
   mutable std::atomic<int64_t> shared_texts{0};  // how often share() was called
   mutable std::atomic<int64_t> splits{0};
 };

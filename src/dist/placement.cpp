@@ -25,8 +25,8 @@ Placement placed_by_torchrun(const Lookup& lookup) {
   }
   variables.number("MASTER_PORT", 1, kLastPort);  // it must be set
   take_meeting_place(placement, variables, "", 0);
-  placement.run_id = variables.text("TORCHELASTIC_RUN_ID") + "/" +
-                     variables.text("TORCHELASTIC_RESTART_COUNT");
+  placement.run_id =
+      variables.text("TORCHELASTIC_RUN_ID") + "/" + variables.text("TORCHELASTIC_RESTART_COUNT");
   placement.launcher_stores = variables.text("TORCHELASTIC_USE_AGENT_STORE") == "True";
   return placement;
 }
@@ -40,8 +40,9 @@ Placement placed_by_open_mpi(const Lookup& lookup) {
   place_locally(placement, variables, kNames,
                 variables.number("OMPI_COMM_WORLD_LOCAL_SIZE", 1, placement.world_size));
   if (!placement.is_on_one_machine() && !variables.has("MASTER_ADDR")) {
-    fail("MASTER_ADDR is not set, and mpirun does not tell where rank 0 of a run on several "
-         "machines is; name its machine, as in mpirun -x MASTER_ADDR=node1");
+    fail(
+        "MASTER_ADDR is not set, and mpirun does not tell where rank 0 of a run on several "
+        "machines is; name its machine, as in mpirun -x MASTER_ADDR=node1");
   }
   constexpr uint16_t kUsualPort = 29500;  // torchrun's
   placement.run_id = variables.text("PMIX_NAMESPACE");

@@ -25,9 +25,10 @@ int64_t local_tasks(const Placement& placement, const Variables& variables) {
   const int64_t node = variables.number("SLURM_NODEID", 0, kMostRanks);
   const int64_t tasks = tasks_on_node(counts, node);
   if (tasks >= 1 && tasks <= placement.world_size) return tasks;
-  fail("SLURM_STEP_TASKS_PER_NODE (set by SLURM): expected the numbers of tasks of all nodes, as "
-       "in 4(x2),3, got ",
-       counts, " on node ", node, " of a step of ", placement.world_size, " tasks");
+  fail(
+      "SLURM_STEP_TASKS_PER_NODE (set by SLURM): expected the numbers of tasks of all nodes, as "
+      "in 4(x2),3, got ",
+      counts, " on node ", node, " of a step of ", placement.world_size, " tasks");
 }
 
 /// The node of rank 0, unless MASTER_ADDR names it.
@@ -62,9 +63,9 @@ Placement placed_by_slurm(const Lookup& lookup, int64_t step) {
   const int64_t job = variables.number("SLURM_JOB_ID", 0, std::numeric_limits<int64_t>::max());
   placement.run_id = std::to_string(job) + "." + std::to_string(step);
   constexpr int64_t kBetweenSteps = 101;  // of one job, which may run at the same time
-  take_meeting_place(placement, variables, first_node(placement, variables),
-                     port_of_run(static_cast<uint64_t>(job) +
-                                 static_cast<uint64_t>(kBetweenSteps * step)));
+  take_meeting_place(
+      placement, variables, first_node(placement, variables),
+      port_of_run(static_cast<uint64_t>(job) + static_cast<uint64_t>(kBetweenSteps * step)));
   return placement;
 }
 
@@ -95,8 +96,8 @@ int64_t tasks_on_node(const std::string& counts, int64_t node) {
   static const std::regex kGroup("([0-9]{1,9})(\\(x([0-9]{1,9})\\))?(,|$)");
   auto at = counts.cbegin();
   std::smatch group;
-  while (std::regex_search(at, counts.cend(), group, kGroup,
-                           std::regex_constants::match_continuous)) {
+  while (
+      std::regex_search(at, counts.cend(), group, kGroup, std::regex_constants::match_continuous)) {
     const int64_t nodes = group[3].matched ? std::stoll(group[3]) : 1;
     if (node < nodes) return std::stoll(group[1]);
     node -= nodes;

@@ -3,7 +3,6 @@
 #include <ATen/ops/empty.h>
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-
 #include <utility>
 
 #include "dist/group.h"

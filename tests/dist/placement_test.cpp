@@ -80,8 +80,8 @@ TEST(Placement, UnderstandsTorchrun) {
   EXPECT_EQ(place.launcher, "torchrun");
   EXPECT_EQ(place.run_id, "mine/2");
   EXPECT_FALSE(place.launcher_stores);
-  EXPECT_TRUE(placement_in(with(kTorchrun, {{"TORCHELASTIC_USE_AGENT_STORE", "True"}}))
-                  .launcher_stores);
+  EXPECT_TRUE(
+      placement_in(with(kTorchrun, {{"TORCHELASTIC_USE_AGENT_STORE", "True"}})).launcher_stores);
 }
 
 TEST(Placement, WithoutLocalRanksThereIsOneProcessAMachine) {

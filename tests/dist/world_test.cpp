@@ -10,8 +10,8 @@
 namespace gear::dist {
 namespace {
 
-using testing::run_ranks;
 using ::testing::ElementsAre;
+using testing::run_ranks;
 
 std::vector<float> values(const Tensor& tensor) {
   const auto flat = tensor.to(at::kFloat).contiguous();

@@ -33,7 +33,8 @@ std::optional<std::string> environment_variable(const std::string& name);
 ///   torchrun  RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, and LOCAL_RANK with LOCAL_WORLD_SIZE
 ///             (without these two: one process a machine)
 ///   OpenMPI   OMPI_COMM_WORLD_{RANK,SIZE,LOCAL_RANK,LOCAL_SIZE}; on several machines MASTER_ADDR
-///   SLURM     SLURM_{PROCID,LOCALID,NODEID}, SLURM_STEP_{ID,NUM_TASKS,TASKS_PER_NODE,NODELIST}; the
+///   SLURM     SLURM_{PROCID,LOCALID,NODEID}, SLURM_STEP_{ID,NUM_TASKS,TASKS_PER_NODE,NODELIST};
+///   the
 ///             first node is the meeting place, the port follows from job and step
 /// MASTER_ADDR and MASTER_PORT override the meeting place of the last two. A batch script that
 /// SLURM started is one process, whatever number of tasks was granted: only srun starts tasks.

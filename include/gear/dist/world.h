@@ -74,8 +74,8 @@ class World {
 };
 
 struct ConnectOptions {
-  c10::Device device{c10::kCPU};       ///< CPU: Gloo; a GPU: NCCL
-  std::chrono::milliseconds timeout{}; ///< of the meeting and of every collective
+  c10::Device device{c10::kCPU};        ///< CPU: Gloo; a GPU: NCCL
+  std::chrono::milliseconds timeout{};  ///< of the meeting and of every collective
 };
 
 /// Meets the other ranks of the run at the address that `placement` names. A collective. Throws
