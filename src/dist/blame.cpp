@@ -75,12 +75,11 @@ std::string blame(const std::vector<RankHome>& homes, const Looks& looks) {
       return silence(looks.after[rank], looks.now, looks.states[rank]);
     });
   }
-  const auto left = ranks_where(
-      looks, [](const RankSign&, const RankSign& after) { return after.finished; });
+  const auto left =
+      ranks_where(looks, [](const RankSign&, const RankSign& after) { return after.finished; });
   if (!left.empty()) {
-    return tell(left, homes, [&](size_t rank) {
-      return "has left the run, at " + looks.after[rank].doing;
-    });
+    return tell(left, homes,
+                [&](size_t rank) { return "has left the run, at " + looks.after[rank].doing; });
   }
   const auto elsewhere = ranks_where(looks, [](const RankSign& before, const RankSign& after) {
     return !before.waiting && !after.waiting && after.collectives == before.collectives;

@@ -66,8 +66,8 @@ ChildProcess::ChildProcess(const ChildOptions& options) {
     for (size_t stream : {0, 1}) {
       const auto [read_end, write_end] = make_pipe();
       write_ends[stream] = write_end;
-      outputs_.push_back({read_end, LinePrefixer(stream == 0 ? STDOUT_FILENO : STDERR_FILENO,
-                                                 options.prefix)});
+      outputs_.push_back(
+          {read_end, LinePrefixer(stream == 0 ? STDOUT_FILENO : STDERR_FILENO, options.prefix)});
     }
   }
   const Start start{.parent = ::getpid(),

@@ -59,8 +59,8 @@ uint16_t free_port() {
   address.sin_addr.s_addr = htonl(INADDR_ANY);
   socklen_t length = sizeof(address);
   auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool found = ::bind(descriptor, generic, length) == 0 &&
-                     ::getsockname(descriptor, generic, &length) == 0;
+  const bool found =
+      ::bind(descriptor, generic, length) == 0 && ::getsockname(descriptor, generic, &length) == 0;
   const int error = errno;
   ::close(descriptor);
   if (!found) fail("no free port on this machine: ", std::strerror(error));

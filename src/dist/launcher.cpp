@@ -90,7 +90,8 @@ class Launch {
       if (killed_rest_) continue;
       const int code = code_of(*status);
       codes_.push_back(code);
-      if (code != exit_code::kSuccess && code != exit_code::kInterrupted) take_failure(rank, *status);
+      if (code != exit_code::kSuccess && code != exit_code::kInterrupted)
+        take_failure(rank, *status);
     }
   }
 

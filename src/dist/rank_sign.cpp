@@ -14,9 +14,7 @@ RankHome own_home() {
   return {.host = host.data(), .process = ::getpid()};
 }
 
-std::string to_text(const RankHome& home) {
-  return std::to_string(home.process) + " " + home.host;
-}
+std::string to_text(const RankHome& home) { return std::to_string(home.process) + " " + home.host; }
 
 RankHome home_of(const std::string& text) {
   RankHome home;
