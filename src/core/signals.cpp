@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 #include <initializer_list>
 #include <string_view>
 
@@ -10,14 +11,27 @@ namespace gear {
 namespace {
 
 volatile std::sig_atomic_t received = 0;
+timespec received_at{};
+
+/// Whether the signal is an echo of the one received: launchers and timeout(1) pass on what a
+/// terminal or scheduler may have sent to all processes by itself. A person is slower.
+bool is_echo() {
+  constexpr double kSlowestEcho = 0.2;  // seconds
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec - received_at.tv_sec) +
+             1e-9 * static_cast<double>(now.tv_nsec - received_at.tv_nsec) <
+         kSlowestEcho;
+}
 
 void remember(int signal) {
-  if (received == SIGINT && signal == SIGINT) {
+  if (received == SIGINT && signal == SIGINT && !is_echo()) {
     std::signal(SIGINT, SIG_DFL);
     std::raise(SIGINT);
     return;
   }
   if (received != 0) return;
+  clock_gettime(CLOCK_MONOTONIC, &received_at);
   received = signal;
   // Nothing but write() is allowed here; the log waits for the end of the step.
   constexpr std::string_view kText =

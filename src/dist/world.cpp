@@ -5,29 +5,25 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <utility>
 
-#include "dist/group.h"
-#include "gear/core/error.h"
+#include "dist/awaiting.h"
 
 namespace gear::dist {
 namespace {
 
-/// Runs what waits for other ranks; what the backend says when they do not come becomes a sentence.
-template <class Action>
-auto awaiting(const World::Group& group, Action&& action) {
+/// Begins a collective: `start` gives its work.
+template <class Start>
+Pending begin(const std::shared_ptr<const World::Group>& group, Start&& start) {
+  group->monitor->activity().enter();
+  c10::intrusive_ptr<c10d::Work> work;
   try {
-    return action();
-  } catch (const c10::Error& error) {
-    fail("rank ", group.rank, " of ", group.size, ": another rank is missing (",
-         error.what_without_backtrace(), "); all ranks stop: start them again to go on");
-  } catch (const std::runtime_error& error) {  // Gloo's own
-    fail("rank ", group.rank, " of ", group.size, ": another rank is missing (", error.what(),
-         "); all ranks stop: start them again to go on");
+    work = start();
+  } catch (const c10::DistError& error) {
+    group->monitor->give_up(error.what_without_backtrace());
   }
-}
-
-Pending pending(const std::shared_ptr<const World::Group>& group,
-                c10::intrusive_ptr<c10d::Work> work) {
-  return Pending([group, work = std::move(work)] { awaiting(*group, [&] { work->wait(); }); });
+  return Pending([group, work = std::move(work)] {
+    awaiting(*group, [&] { work->wait(); });
+    if (!group->options.device.is_cpu()) group->monitor->activity().expect_gpu(mark_gpu);
+  });
 }
 
 }  // namespace
@@ -55,7 +51,7 @@ void World::mean(const Tensor& tensor) const {
 Pending World::start_sum(const Tensor& tensor) const {
   if (is_single()) return {};
   std::vector<Tensor> tensors = {tensor};
-  return pending(group_, group_->backend->allreduce(tensors));
+  return begin(group_, [&] { return group_->backend->allreduce(tensors); });
 }
 
 Pending World::start_gather(const Tensor& whole, const Tensor& part) const {
@@ -65,7 +61,7 @@ Pending World::start_gather(const Tensor& whole, const Tensor& part) const {
   }
   Tensor output = whole;
   Tensor input = part;
-  return pending(group_, group_->backend->_allgather_base(output, input));
+  return begin(group_, [&] { return group_->backend->_allgather_base(output, input); });
 }
 
 Pending World::start_reduce_scatter(const Tensor& part, const Tensor& whole) const {
@@ -75,7 +71,7 @@ Pending World::start_reduce_scatter(const Tensor& part, const Tensor& whole) con
   }
   Tensor output = part;
   Tensor input = whole;
-  return pending(group_, group_->backend->_reduce_scatter_base(output, input));
+  return begin(group_, [&] { return group_->backend->_reduce_scatter_base(output, input); });
 }
 
 void World::exchange(const Tensor& received, const Tensor& sent) const {
@@ -86,7 +82,9 @@ void World::exchange(const Tensor& received, const Tensor& sent) const {
   Tensor output = received;
   Tensor input = sent;
   std::vector<int64_t> equal_pieces;
-  pending(group_, group_->backend->alltoall_base(output, input, equal_pieces, equal_pieces)).wait();
+  begin(group_, [&] {
+    return group_->backend->alltoall_base(output, input, equal_pieces, equal_pieces);
+  }).wait();
 }
 
 Tensor World::stack(const Tensor& tensor) const {
@@ -102,22 +100,25 @@ void World::broadcast(const Tensor& tensor, int64_t root) const {
   std::vector<Tensor> tensors = {tensor};
   c10d::BroadcastOptions options;
   options.rootRank = root;
-  pending(group_, group_->backend->broadcast(tensors, options)).wait();
+  begin(group_, [&] { return group_->backend->broadcast(tensors, options); }).wait();
 }
 
 void World::barrier() const {
   if (is_single()) return;
-  pending(group_, group_->backend->barrier()).wait();
+  begin(group_, [&] { return group_->backend->barrier(); }).wait();
 }
 
 std::vector<std::string> World::share(const std::string& text) const {
   if (is_single()) return {text};
-  const std::string key = "share/" + std::to_string(group_->shared_texts++) + "/";
+  const std::string round = "share/" + std::to_string(group_->shared_texts++) + "/";
+  std::vector<std::string> keys;
+  for (int64_t other = 0; other < size(); ++other) keys.push_back(round + std::to_string(other));
+  group_->monitor->activity().enter();
   return awaiting(*group_, [&] {
-    group_->store->set(key + std::to_string(group_->rank), text);
+    group_->store->set(keys[static_cast<size_t>(rank())], text);
     std::vector<std::string> texts;
-    for (int64_t other = 0; other < size(); ++other) {
-      texts.push_back(group_->store->get_to_str(key + std::to_string(other)));
+    for (const auto& bytes : group_->store->multiGet(keys)) {
+      texts.emplace_back(bytes.begin(), bytes.end());
     }
     return texts;
   });
@@ -130,6 +131,14 @@ std::string first_of_ranks(const std::string& text, const World& world) {
   return "";
 }
 
+void World::doing(const std::string& what) const {
+  if (group_) group_->monitor->activity().doing(what);
+}
+
+void World::fail_others(const std::string& sentence) const {
+  if (group_) group_->monitor->fail_others("failed: " + sentence);
+}
+
 World World::split(int64_t color) const {
   if (is_single()) return {};
   const int64_t number = group_->splits++;
@@ -137,6 +146,7 @@ World World::split(int64_t color) const {
   auto part = std::make_shared<Group>();
   part->placement = group_->placement;
   part->options = group_->options;
+  part->monitor = group_->monitor;
   part->size = 0;
   for (int64_t other = 0; other < size(); ++other) {
     if (colors[static_cast<size_t>(other)] != std::to_string(color)) continue;
@@ -146,7 +156,7 @@ World World::split(int64_t color) const {
   if (part->size == 1) return {};
   part->store = c10::make_intrusive<c10d::PrefixStore>(
       "split/" + std::to_string(number) + "/" + std::to_string(color), group_->store);
-  part->backend = make_backend(part->store, part->rank, part->size, part->options);
+  part->backend = awaiting(*part, [&] { return make_backend(*part); });
   return World(std::move(part));
 }
 

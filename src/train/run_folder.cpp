@@ -4,7 +4,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "gear/config/text.h"
 #include "gear/core/log.h"
 #include "gear/core/text.h"
 #include "gear/io/atomic.h"
@@ -29,35 +29,12 @@ std::string read_text(const fs::path& path) {
   return text.str();
 }
 
-/// "a.b" and value of every scalar line of a dumped configuration, in order. Dumps nest by two
-/// spaces and hold one key a line.
-std::vector<std::pair<std::string, std::string>> flat_keys(const std::string& yaml) {
-  std::vector<std::pair<std::string, std::string>> keys;
-  std::vector<std::string> sections;
-  std::istringstream lines(yaml);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t indent = line.find_first_not_of(' ');
-    const size_t colon = line.find(':');
-    if (indent == std::string::npos || line[indent] == '#' || colon == std::string::npos) continue;
-    sections.resize(std::min(sections.size(), indent / 2));
-    const std::string key = line.substr(indent, colon - indent);
-    if (colon + 1 == line.size()) {
-      sections.push_back(key);
-      continue;
-    }
-    std::string dotted;
-    for (const std::string& section : sections) dotted += section + ".";
-    keys.emplace_back(dotted + key, line.substr(colon + 2));
-  }
-  return keys;
-}
-
 }  // namespace
 
 std::string config_difference(const std::string& before, const std::string& now) {
-  const auto old_keys = flat_keys(before);
+  const auto old_keys = config::flat_keys(before);
   std::vector<std::string> differences;
-  for (const auto& [key, value] : flat_keys(now)) {
+  for (const auto& [key, value] : config::flat_keys(now)) {
     if (key == "run_dir") continue;
     std::string old_value = "absent";
     for (const auto& [old_key, text] : old_keys) {

@@ -1,9 +1,7 @@
 #pragma once
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <spawn.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,25 +12,12 @@
 #include <string>
 #include <vector>
 
+#include "dist/launch_environment.h"
 #include "gear/dist/world.h"
 
 extern char** environ;
 
 namespace gear::dist::testing {
-
-/// A port of this machine that nobody listens on.
-inline uint16_t free_port() {
-  const int descriptor = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  EXPECT_EQ(::bind(descriptor, generic, length), 0);
-  EXPECT_EQ(::getsockname(descriptor, generic, &length), 0);
-  ::close(descriptor);
-  return ntohs(address.sin_port);
-}
 
 namespace detail {
 

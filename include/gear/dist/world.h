@@ -22,8 +22,8 @@ class Pending {
   Pending() = default;  ///< nothing to wait for
   explicit Pending(std::function<void()> wait) : wait_(std::move(wait)) {}
 
-  /// Returns when the result is there (on a GPU: when the current stream will see it). Throws Error
-  /// naming the rank that is missing when it does not come in time.
+  /// Returns when the result is there (on a GPU: when the current stream will see it). Throws
+  /// LostRank naming the rank to blame when it does not come in time.
   void wait();
 
  private:
@@ -63,6 +63,13 @@ class World {
   /// The texts of all ranks, through the store: for what is rare and small.
   std::vector<std::string> share(const std::string& text) const;
 
+  /// What this rank does from now on, as others will name it if it hangs: "step 12". A rank that
+  /// goes on for long without any collective should call it now and then.
+  void doing(const std::string& what) const;
+  /// To be called before this rank ends with an error that the others do not have: they stop, too,
+  /// and name it. Not a collective.
+  void fail_others(const std::string& sentence) const;
+
   /// The world of those ranks that name the same `color`, in the order of their ranks here. A
   /// collective.
   World split(int64_t color) const;
@@ -83,7 +90,12 @@ struct ConnectOptions {
 };
 
 /// Meets the other ranks of the run at the address that `placement` names. A collective. Throws
-/// Error naming the address and who is missing when they do not come in time.
+/// Error for an address that cannot be used, LostRank naming who has not come in time.
+///
+/// From then on the ranks watch over each other. When one of them hangs, ends or fails, the
+/// collectives of all others throw LostRank naming it, at the latest `timeout` and some seconds
+/// later; a rank that does not get there is ended with that sentence and exit_code::kRankLost. A
+/// rank may take longer from one collective to the next as long as it computes.
 World connect(const Placement& placement, const ConnectOptions& options);
 
 }  // namespace gear::dist
