@@ -19,11 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = PickleValue::Kind;
 
-StoredTensor stored(const std::string& name, const at::Tensor& tensor) {
-  return {.name = name,
-          .shape = tensor.sizes().vec(),
-          .dtype = tensor.scalar_type(),
-          .values = [tensor] { return tensor; }};
+StoredTensor stored(const std::string& name, const PickledTensor& tensor) {
+  return {.name = name, .shape = tensor.sizes, .dtype = tensor.dtype, .values = tensor.values};
 }
 
 WeightFile open_safetensors(const fs::path& path) {
@@ -70,7 +67,7 @@ std::vector<WeightPart> parts_of(const PickleValue& root) {
     auto part = std::find_if(parts.begin(), parts.end(),
                              [&](const WeightPart& other) { return other.name == key; });
     if (part == parts.end()) part = parts.insert(parts.end(), WeightPart{key, {}});
-    part->tensors.push_back(stored(name, tensor));
+    part->tensors.push_back(stored(name, *tensor));
   }
   return parts;
 }
@@ -125,7 +122,7 @@ WeightFile open_torch(const fs::path& path, const WeightFileOptions& options) {
       file.format = "TorchScript";
       WeightPart part;
       for (const auto& [name, tensor] : script_tensors(root)) {
-        part.tensors.push_back(stored(name, tensor));
+        part.tensors.push_back(stored(name, *tensor));
       }
       file.parts.push_back(std::move(part));
       return;
