@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_map>
 
 #include "config/yaml_tree.h"
 #include "gear/config/text.h"
@@ -18,9 +19,12 @@ void merge(Node& base, Node&& top) {
     base = std::move(top);
     return;
   }
+  std::unordered_map<std::string, size_t> places;  // of the keys of both
+  for (size_t i = 0; i < base.map.size(); ++i) places.emplace(base.map[i].first, i);
   for (auto& [key, child] : top.map) {
-    if (Node* existing = base.find(key)) {
-      merge(*existing, std::move(child));
+    const auto place = places.find(key);
+    if (place != places.end()) {
+      merge(base.map[place->second].second, std::move(child));
     } else {
       base.map.emplace_back(key, std::move(child));
     }

@@ -12,7 +12,7 @@ using Kind = PickleValue::Kind;
 /// Walks the attributes of modules.
 class ScriptWalker {
  public:
-  TensorMap collect(const PickleValue& root) {
+  PickledMap collect(const PickleValue& root) {
     visit(root, "", 0);
     return std::move(tensors_);
   }
@@ -29,7 +29,7 @@ class ScriptWalker {
     }
   }
 
-  TensorMap tensors_;
+  PickledMap tensors_;
   WalkLimits limits_;
 };
 
@@ -39,6 +39,6 @@ bool is_script_module(const PickleValue& root) {
   return root.is(Kind::kObject) && root.text.starts_with("__torch__.");
 }
 
-TensorMap script_tensors(const PickleValue& root) { return ScriptWalker().collect(root); }
+PickledMap script_tensors(const PickleValue& root) { return ScriptWalker().collect(root); }
 
 }  // namespace gear::io

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gear/io/pickle.h"
-#include "gear/io/weights.h"
+#include "io/weight_names.h"
 
 namespace gear::io {
 
@@ -10,6 +10,6 @@ bool is_script_module(const PickleValue& root);
 
 /// Parameters and buffers of such a module, named as in its state_dict: the attributes that lead to
 /// them, joined by dots.
-TensorMap script_tensors(const PickleValue& root);
+PickledMap script_tensors(const PickleValue& root);
 
 }  // namespace gear::io

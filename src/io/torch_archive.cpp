@@ -35,11 +35,11 @@ std::string name_of(const PickleTree& tree, const PickleValue& tensor) {
   return "";
 }
 
-void build_tensors(PickleTree& tree) {
+void build_tensors(const StorageTable& storages, PickleTree& tree) {
   for (PickleValue& value : tree.values()) {
     if (!value.is(Kind::kTensor)) continue;
     try {
-      build_tensor(value);
+      storages.build(value);
     } catch (const Error& error) {
       fail(name_of(tree, value), error.what());
     }
@@ -80,11 +80,10 @@ const PickleValue* read_zip(const ZipReader& zip, const std::shared_ptr<const Ma
       fail(file->path(), ": record ", name, " has ", record.size, " bytes, but the storage needs ",
            entry.bytes());
     }
-    entry.value->tensor = with_context(file->path() + ": record " + name, [&, &entry = entry] {
-      return storage_over(file, record.begin, entry);
-    });
+    with_context(file->path() + ": record " + name,
+                 [&, &entry = entry] { place_storage(entry, file, record.begin); });
   }
-  with_context(file->path(), [&] { build_tensors(tree); });
+  with_context(file->path(), [&] { build_tensors(storages, tree); });
   return value;
 }
 
@@ -112,6 +111,7 @@ class LegacyReader {
  public:
   LegacyReader(std::shared_ptr<const MappedFile> file, PickleTree& tree)
       : file_(std::move(file)),
+        tree_(tree),
         storages_(tree),
         unpickler_(tree, file_->bytes(), [this](PickleValue* id) { return storages_.add(*id); }) {}
 
@@ -131,6 +131,7 @@ class LegacyReader {
     }
     const PickleValue* value = unpickler_.load();
     read_storages();
+    build_tensors(storages_, tree_);
     return value;
   }
 
@@ -147,7 +148,7 @@ class LegacyReader {
       at = read_storage(key->text, found->second, at);
     }
     for (const auto& [key, entry] : storages_.entries()) {
-      if (!entry.value->tensor.defined()) fail("storage ", key, " is missing");
+      if (!entry.is_placed()) fail("storage ", key, " is missing");
     }
   }
 
@@ -163,28 +164,24 @@ class LegacyReader {
     if (left - sizeof count < static_cast<uint64_t>(entry.bytes())) {
       fail("ends within storage ", key, "; it is truncated, fetch or copy it again");
     }
-    entry.value->tensor = with_context(
-        "storage " + key, [&] { return storage_over(file_, at + sizeof count, entry); });
+    with_context("storage " + key, [&] { place_storage(entry, file_, at + sizeof count); });
     return at + sizeof count + static_cast<uint64_t>(entry.bytes());
   }
 
   std::shared_ptr<const MappedFile> file_;
+  PickleTree& tree_;
   StorageTable storages_;
   Unpickler unpickler_;
 };
 
 const PickleValue* read_legacy(const std::shared_ptr<const MappedFile>& file, PickleTree& tree) {
-  return with_context(file->path(), [&] {
-    const PickleValue* value = LegacyReader(file, tree).read();
-    build_tensors(tree);
-    return value;
-  });
+  return with_context(file->path(), [&] { return LegacyReader(file, tree).read(); });
 }
 
 /// Walks dictionaries, lists and tuples.
 class TensorCollector {
  public:
-  std::vector<std::pair<std::string, at::Tensor>> collect(const PickleValue& root) {
+  PickledTensors collect(const PickleValue& root) {
     visit(root, "", 0);
     return std::move(tensors_);
   }
@@ -219,7 +216,7 @@ class TensorCollector {
     return name.empty() ? key : name + "/" + key;
   }
 
-  std::vector<std::pair<std::string, at::Tensor>> tensors_;
+  PickledTensors tensors_;
   WalkLimits limits_;
 };
 
@@ -246,8 +243,6 @@ bool TorchArchive::recognises(const MappedFile& file) {
   return file.bytes().starts_with(kZipStart) || (file.size() > 1 && file.data()[0] == kPickleStart);
 }
 
-std::vector<std::pair<std::string, at::Tensor>> collect_tensors(const PickleValue& root) {
-  return TensorCollector().collect(root);
-}
+PickledTensors collect_tensors(const PickleValue& root) { return TensorCollector().collect(root); }
 
 }  // namespace gear::io

@@ -35,13 +35,8 @@ std::vector<int64_t> integers(const PickleValue& tuple, const char* what) {
   return values;
 }
 
-struct View {
-  std::vector<int64_t> sizes, strides;
-  int64_t offset = 0;
-};
-
 /// Throws unless the view is of these elements, all products taken without overflow.
-void check_view(const View& view, int64_t available) {
+void check_view(const StorageView& view, int64_t available) {
   if (view.sizes.size() != view.strides.size()) {
     fail("a tensor has ", view.sizes.size(), " sizes and ", view.strides.size(), " strides");
   }
@@ -71,6 +66,20 @@ at::ScalarType untyped_dtype(const PickleValue& dtype) {
   fail("a tensor has ", describe(dtype), " for its dtype, which this reader does not know");
 }
 
+std::function<at::Tensor()> values_of(const StorageEntry& storage, at::ScalarType dtype,
+                                      const StorageView& view) {
+  if (storage.unaligned != nullptr) {
+    return [unaligned = storage.unaligned, dtype, view] { return unaligned->tensor(dtype, view); };
+  }
+  at::Tensor elements = storage.elements;
+  if (dtype != storage.dtype) {
+    const auto width = static_cast<int64_t>(c10::elementSize(dtype));
+    elements = elements.narrow(0, 0, storage.count / width * width).view(dtype);
+  }
+  return
+      [tensor = at::as_strided(elements, view.sizes, view.strides, view.offset)] { return tensor; };
+}
+
 }  // namespace
 
 PickleValue* StorageTable::add(const PickleValue& id) {
@@ -96,37 +105,42 @@ PickleValue* StorageTable::add(const PickleValue& id) {
   }
   PickleValue* value = tree_.add(Kind::kStorage);
   value->text = key;
-  entries_[key] = {value, dtype, count};
+  entries_[key] = {.value = value, .dtype = dtype, .count = count};
   return value;
 }
 
-at::Tensor storage_over(const std::shared_ptr<const MappedFile>& file, size_t offset,
-                        const StorageEntry& entry) {
-  constexpr uintptr_t kWidest = 8;  // bytes, of kUntypedDtypes
-  const auto storage = tensor_over(file, offset, {entry.count}, entry.dtype);
-  const bool aligned = reinterpret_cast<uintptr_t>(storage.const_data_ptr()) % kWidest == 0;
-  return entry.dtype != at::kByte || aligned ? storage : storage.clone();
-}
-
-void build_tensor(PickleValue& value) {
+void StorageTable::build(PickleValue& value) const {
   const auto& arguments = value.items;  // storage, offset, size, stride, ...
   if (arguments.size() < 4 || !arguments[0]->is(Kind::kStorage) || !arguments[1]->is(Kind::kInt)) {
     fail("a tensor is built from something that is not a storage with offset, sizes and strides");
   }
-  at::Tensor storage = arguments[0]->tensor;
+  const StorageEntry& storage = entries_.at(arguments[0]->text);
+  at::ScalarType dtype = storage.dtype;
   if (value.text == "torch._utils._rebuild_tensor_v3") {
-    if (arguments.size() < 7 || storage.scalar_type() != at::kByte) {
+    if (arguments.size() < 7 || storage.dtype != at::kByte) {
       fail("a tensor of an untyped storage lacks its dtype");
     }
-    const auto dtype = untyped_dtype(*arguments[6]);
-    const auto width = static_cast<int64_t>(c10::elementSize(dtype));
-    storage = storage.narrow(0, 0, storage.numel() / width * width).view(dtype);
+    dtype = untyped_dtype(*arguments[6]);
   }
-  const View view{integers(*arguments[2], "sizes"), integers(*arguments[3], "strides"),
-                  arguments[1]->integer};
+  const StorageView view{integers(*arguments[2], "sizes"), integers(*arguments[3], "strides"),
+                         arguments[1]->integer};
   if (view.offset < 0) fail("a tensor has the offset ", view.offset);
-  check_view(view, storage.numel());
-  value.tensor = at::as_strided(storage, view.sizes, view.strides, view.offset);
+  check_view(view, storage.bytes() / static_cast<int64_t>(c10::elementSize(dtype)));
+  value.tensor = std::make_shared<PickledTensor>(
+      PickledTensor{view.sizes, dtype, values_of(storage, dtype, view)});
+}
+
+void place_storage(StorageEntry& entry, const std::shared_ptr<const MappedFile>& file,
+                   size_t begin) {
+  constexpr size_t kWidest = 8;  // bytes, of kUntypedDtypes, as which a tensor may read plain bytes
+  const size_t alignment = entry.dtype == at::kByte ? kWidest : c10::elementSize(entry.dtype);
+  const bool aligned = reinterpret_cast<uintptr_t>(file->data() + begin) % alignment == 0;
+  if (aligned || entry.count == 0) {
+    entry.elements = tensor_over(file, begin, {entry.count}, entry.dtype);
+  } else {
+    entry.unaligned =
+        std::make_shared<UnalignedStorage>(file, begin, static_cast<size_t>(entry.bytes()));
+  }
 }
 
 }  // namespace gear::io

@@ -34,14 +34,20 @@ std::string plain_weight_name(std::string name) {
   return name;
 }
 
-TensorMap tensors_of(const PickleValue& dict) {
-  TensorMap tensors;
+PickledMap tensors_of(const PickleValue& dict) {
+  PickledMap tensors;
   for (const auto& [key, value] : dict.entries) {
     if (key->is(PickleValue::Kind::kString) && value->is(PickleValue::Kind::kTensor)) {
       tensors[key->text] = value->tensor;
     }
   }
   return tensors;
+}
+
+TensorMap values_of(const PickledMap& tensors) {
+  TensorMap values;
+  for (const auto& [name, tensor] : tensors) values[name] = tensor->values();
+  return values;
 }
 
 TensorMap without_wrappers(const TensorMap& tensors, const std::string& path) {
@@ -56,8 +62,8 @@ TensorMap without_wrappers(const TensorMap& tensors, const std::string& path) {
   return result;
 }
 
-TensorMap lightning_model(const TensorMap& tensors, const std::string& path) {
-  TensorMap result;
+PickledMap lightning_model(const PickledMap& tensors, const std::string& path) {
+  PickledMap result;
   std::map<std::string, std::string> live_by_shadow;
   for (const auto& [name, tensor] : tensors) {
     if (name.starts_with(kShadow) || name.starts_with(kTrainingLoss)) continue;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,15 +11,20 @@
 
 namespace gear::io {
 
+/// Tensors of a torch file whose values were not asked for yet.
+using PickledMap = std::map<std::string, std::shared_ptr<const PickledTensor>>;
+
 /// The tensors of one map; entries that are not tensors (num_updates as an integer) are no weights.
-TensorMap tensors_of(const PickleValue& dict);
+PickledMap tensors_of(const PickleValue& dict);
+
+TensorMap values_of(const PickledMap& tensors);
 
 /// Removes `_orig_mod.` components and leading `module.` from every name. Throws Error when two
 /// names become one.
 TensorMap without_wrappers(const TensorMap& tensors, const std::string& path);
 
 /// The model of a Lightning state_dict, EMA shadows in the place of live tensors.
-TensorMap lightning_model(const TensorMap& tensors, const std::string& path);
+PickledMap lightning_model(const PickledMap& tensors, const std::string& path);
 
 /// The same state_dict in the parts that WeightPart describes; only those that hold something.
 std::vector<WeightPart> lightning_parts(WeightPart state_dict);

@@ -4,6 +4,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "gear/core/error.h"
 #include "gear/io/mapped_file.h"
@@ -19,11 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = PickleValue::Kind;
 
-StoredTensor stored(const std::string& name, const at::Tensor& tensor) {
-  return {.name = name,
-          .shape = tensor.sizes().vec(),
-          .dtype = tensor.scalar_type(),
-          .values = [tensor] { return tensor; }};
+StoredTensor stored(const std::string& name, const PickledTensor& tensor) {
+  return {.name = name, .shape = tensor.sizes, .dtype = tensor.dtype, .values = tensor.values};
 }
 
 WeightFile open_safetensors(const fs::path& path) {
@@ -63,14 +62,14 @@ std::string text_of(const PickleValue& value) {
 /// One part per top-level key that holds tensors below it.
 std::vector<WeightPart> parts_of(const PickleValue& root) {
   std::vector<WeightPart> parts;
+  std::unordered_map<std::string, size_t> places;  // by name; a file may have a great many
   for (const auto& [full_name, tensor] : collect_tensors(root)) {
     const size_t slash = full_name.find('/');
     const std::string key = slash == std::string::npos ? "" : full_name.substr(0, slash);
     const std::string name = slash == std::string::npos ? full_name : full_name.substr(slash + 1);
-    auto part = std::find_if(parts.begin(), parts.end(),
-                             [&](const WeightPart& other) { return other.name == key; });
-    if (part == parts.end()) part = parts.insert(parts.end(), WeightPart{key, {}});
-    part->tensors.push_back(stored(name, tensor));
+    const auto [place, is_new] = places.emplace(key, parts.size());
+    if (is_new) parts.push_back({key, {}});
+    parts[place->second].tensors.push_back(stored(name, *tensor));
   }
   return parts;
 }
@@ -100,13 +99,14 @@ Facts entries_of(const PickleValue& value) {
 
 /// What stands at the top of a torch file beside the tensors.
 void add_plain_values(const PickleValue& root, WeightFile& file) {
-  const auto holds_tensors = [&](const std::string& key) {
-    return std::any_of(file.parts.begin(), file.parts.end(), [&](const WeightPart& part) {
-      return part.name == key || part.name.starts_with(key + "/");
-    });
-  };
+  std::unordered_set<std::string> with_tensors;
+  for (const WeightPart& part : file.parts) {
+    with_tensors.insert(part.name.substr(0, part.name.find('/')));  // state_dict/model_ema
+  }
   for (const auto& [key, value] : root.entries) {
-    if (!key->is(Kind::kString) || value->is(Kind::kTensor) || holds_tensors(key->text)) continue;
+    if (!key->is(Kind::kString) || value->is(Kind::kTensor) || with_tensors.contains(key->text)) {
+      continue;
+    }
     Facts entries = entries_of(*value);
     if (entries.empty()) {
       file.facts.emplace_back(key->text, text_of(*value));
@@ -125,7 +125,7 @@ WeightFile open_torch(const fs::path& path, const WeightFileOptions& options) {
       file.format = "TorchScript";
       WeightPart part;
       for (const auto& [name, tensor] : script_tensors(root)) {
-        part.tensors.push_back(stored(name, tensor));
+        part.tensors.push_back(stored(name, *tensor));
       }
       file.parts.push_back(std::move(part));
       return;

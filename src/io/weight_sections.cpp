@@ -9,16 +9,16 @@ namespace gear::io {
 std::map<std::string, TensorMap> tensor_sections(const TorchArchive& archive) {
   const PickleValue& root = archive.root();
   if (is_script_module(root)) {
-    return {{"", with_context(archive.path(), [&] { return script_tensors(root); })}};
+    return {{"", with_context(archive.path(), [&] { return values_of(script_tensors(root)); })}};
   }
   std::map<std::string, TensorMap> sections;
-  const auto add = [&](const std::string& key, const TensorMap& tensors) {
-    if (!tensors.empty()) sections[key] = without_wrappers(tensors, archive.path());
+  const auto add = [&](const std::string& key, const PickledMap& tensors) {
+    if (!tensors.empty()) sections[key] = without_wrappers(values_of(tensors), archive.path());
   };
   add("", tensors_of(root));
   for (const auto& [key, value] : root.entries) {
     if (!key->is(PickleValue::Kind::kString) || !value->is(PickleValue::Kind::kDict)) continue;
-    const TensorMap tensors = tensors_of(*value);
+    const PickledMap tensors = tensors_of(*value);
     add(key->text, key->text == "state_dict" ? lightning_model(tensors, archive.path()) : tensors);
   }
   return sections;

@@ -37,7 +37,7 @@ TensorMap read_torch(const fs::path& path, const LoadOptions& options) {
   const TorchArchive archive(path);
   const PickleValue& root = archive.root();
   if (is_script_module(root)) {
-    return with_context(archive.path(), [&] { return script_tensors(root); });
+    return with_context(archive.path(), [&] { return values_of(script_tensors(root)); });
   }
   if (!root.is(PickleValue::Kind::kDict)) {
     fail(archive.path(), ": holds ", describe(root),
@@ -46,16 +46,16 @@ TensorMap read_torch(const fs::path& path, const LoadOptions& options) {
   for (const auto& name : options.sections) {
     const PickleValue* part = root.find(name);
     if (part == nullptr || !part->is(PickleValue::Kind::kDict)) continue;
-    const TensorMap tensors = tensors_of(*part);
-    return name == "state_dict" ? lightning_model(tensors, archive.path()) : tensors;
+    const PickledMap tensors = tensors_of(*part);
+    return values_of(name == "state_dict" ? lightning_model(tensors, archive.path()) : tensors);
   }
-  const TensorMap tensors = tensors_of(root);
+  const PickledMap tensors = tensors_of(root);
   if (!options.accept_bare || tensors.empty()) {
     fail(archive.path(), ": holds none of ", join(options.sections),
          options.accept_bare ? " and no tensors at its top level" : "", "; found the keys ",
          join(keys_of(root)));
   }
-  return tensors;
+  return values_of(tensors);
 }
 
 TensorMap read_file(const fs::path& path, const LoadOptions& options);

@@ -50,8 +50,11 @@ std::map<std::string, std::string> networks_of(std::map<std::string, std::string
 
 std::map<std::string, at::Tensor> tensors_in(const fs::path& file) {
   const io::TorchArchive archive(file);
-  const auto tensors = io::collect_tensors(archive.root());
-  return {tensors.begin(), tensors.end()};
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& [name, tensor] : io::collect_tensors(archive.root())) {
+    tensors[name] = tensor->values();
+  }
+  return tensors;
 }
 
 /// The top level of a torch file with one of its maps of tensors changed.

@@ -10,9 +10,11 @@ namespace {
 
 void read_archive(const std::filesystem::path& path) {
   const io::TorchArchive archive(path);
-  for (const auto& [name, tensor] : io::collect_tensors(archive.root())) read_tensor(tensor);
+  for (const auto& [name, tensor] : io::collect_tensors(archive.root()))
+    read_tensor(tensor->values());
   if (!io::is_script_module(archive.root())) return;
-  for (const auto& [name, tensor] : io::script_tensors(archive.root())) read_tensor(tensor);
+  for (const auto& [name, tensor] : io::script_tensors(archive.root()))
+    read_tensor(tensor->values());
 }
 
 }  // namespace

@@ -60,7 +60,9 @@ Tensors everything_in(const fs::path& path) {
   Tensors tensors;
   if (io::TorchArchive::recognises(*io::MappedFile::open(path))) {
     const io::TorchArchive archive(path);
-    for (auto& [name, tensor] : io::collect_tensors(archive.root())) tensors[name] = tensor;
+    for (auto& [name, tensor] : io::collect_tensors(archive.root())) {
+      tensors[name] = tensor->values();
+    }
     return tensors;
   }
   const io::SafetensorsFile file(path);

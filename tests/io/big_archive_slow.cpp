@@ -115,8 +115,8 @@ TEST(BigArchive, OfTorchSaveIsOpenedAndReadWithinAHundredMegabytes) {
 
   const PeakMemory memory;
   const TorchArchive archive(folder / "x.pt");
-  EXPECT_EQ(archive.root().find("big")->tensor.numel(), kDoubles);
-  EXPECT_EQ(archive.root().find("small")->tensor.sum().item<float>(), 10.0F);
+  EXPECT_EQ(archive.root().find("big")->tensor->values().numel(), kDoubles);
+  EXPECT_EQ(archive.root().find("small")->tensor->values().sum().item<float>(), 10.0F);
   EXPECT_LT(memory.growth_mib(), 100.0);
 }
 

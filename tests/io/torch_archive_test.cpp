@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/jit/serialization/pickle.h>
 
+#include <set>
+
 #include "gear/core/random.h"
 #include "io/pickle_builder.h"
 #include "io/temporary_folder.h"
@@ -30,7 +32,9 @@ struct Written {
     write_bytes(folder / "x.pt", bytes);
     archive = std::make_unique<TorchArchive>(folder / "x.pt");
   }
-  at::Tensor tensor(const std::string& name) const { return archive->root().find(name)->tensor; }
+  at::Tensor tensor(const std::string& name) const {
+    return archive->root().find(name)->tensor->values();
+  }
 
   TemporaryFolder folder;
   std::unique_ptr<TorchArchive> archive;
@@ -62,8 +66,59 @@ TEST_P(EitherFormat, ViewsOfOneStorageShareIt) {
   EXPECT_TRUE(at::equal(file.tensor("all"), at::arange(10, at::kFloat)));
   EXPECT_TRUE(at::equal(file.tensor("columns").flatten().to(at::kLong),
                         at::arange(1, 10, 3).repeat({2}).add(at::arange(2).repeat_interleave(3))));
-  file.tensor("all").mul_(2);
+  const auto all = file.tensor("all");
+  all.mul_(2);
   EXPECT_EQ(file.tensor("columns")[0][0].item<float>(), 2.0F);
+}
+
+/// Archives whose storage "0" begins at every remainder of 8.
+std::vector<std::string> at_every_alignment(const std::string& body) {
+  std::vector<std::string> files;
+  for (size_t padding = 0; padding < 8; ++padding) {
+    files.push_back(torch_legacy(dict({{"x", body}, {std::string(padding, 'p'), "N"}})));
+  }
+  return files;
+}
+
+TEST(TorchArchive, StoragesAreReadWhereverTheyLie) {
+  const std::string first = tensor(storage("0", 10), {2}, {1}, 1);
+  const std::string columns = tensor(storage("0", 10), {3, 2}, {1, 4}, 2);
+  const std::string last = tensor(storage("0", 10), {1}, {1}, 9);
+  const std::string none = tensor(storage("0", 10), {0, 4}, {4, 1}, 10);
+  for (const std::string& bytes : at_every_alignment("(" + first + columns + last + none + "t")) {
+    const Written file(bytes);
+    const auto tensors = collect_tensors(file.archive->root());
+    std::vector<at::Tensor> kept;  // the later ones are then made beside the earlier ones
+    for (const bool keep : {false, true}) {
+      for (const auto& [name, tensor] : tensors) {
+        kept.push_back(tensor->values());
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(kept.back().const_data_ptr()) % 4, 0U) << name;
+        EXPECT_EQ(kept.back().sizes(), at::IntArrayRef(tensor->sizes)) << name;
+        if (!keep) kept.clear();
+      }
+    }
+    EXPECT_TRUE(at::equal(kept.at(0), at::arange(1, 3, at::kFloat)));
+    EXPECT_TRUE(at::equal(
+        kept.at(1), at::arange(2, 5, at::kFloat).unsqueeze(1) + at::arange(0, 5, 4, at::kFloat)));
+    EXPECT_EQ(kept.at(2).item<float>(), 9.0F);
+    EXPECT_EQ(kept.at(3).numel(), 0);
+  }
+}
+
+TEST(TorchArchive, AStorageShownAgainAndAgainIsCopiedTwiceAtMost) {
+  std::string body = "](";
+  for (int32_t i = 0; i < 9; ++i) body += tensor(storage("0", 10), {2}, {1}, i);
+  for (const std::string& bytes : at_every_alignment(body + "e")) {
+    const Written file(bytes);
+    std::vector<at::Tensor> kept;
+    std::set<const void*> storages;
+    for (const auto& [name, tensor] : collect_tensors(file.archive->root())) {
+      kept.push_back(tensor->values());
+      storages.insert(kept.back().storage().data());
+      EXPECT_EQ(kept.back()[1].item<int64_t>(), static_cast<int64_t>(kept.size()));
+    }
+    EXPECT_LE(storages.size(), 2U);
+  }
 }
 
 TEST_P(EitherFormat, UntypedStoragesAreAlignedForTheDtypeOfTheirTensors) {
@@ -74,7 +129,7 @@ TEST_P(EitherFormat, UntypedStoragesAreAlignedForTheDtypeOfTheirTensors) {
                            "tR";
   for (const std::string padding : {"", "a", "ab", "abcd"}) {  // moves what follows in the file
     const Written file(bytes(dict({{"w", wide}, {"x", text(padding)}})));
-    const auto tensor = file.archive->root().find("w")->tensor;
+    const auto tensor = file.archive->root().find("w")->tensor->values();
     EXPECT_EQ(tensor.scalar_type(), at::kUInt64);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 8, 0U) << padding;
   }
@@ -250,7 +305,8 @@ TEST(TorchArchive, AFlippedBitAnywhereInAZipIsRefusedOrChangesNothing) {
     write_bytes(folder / "x.pt", bad);
     const std::string error = error_of([&] {
       const TorchArchive archive(folder / "x.pt");
-      EXPECT_TRUE(at::equal(archive.root().find("w")->tensor, at::arange(10, at::kFloat))) << at;
+      EXPECT_TRUE(at::equal(archive.root().find("w")->tensor->values(), at::arange(10, at::kFloat)))
+          << at;
     });
     if (!error.empty()) ++refused;
   }

@@ -43,6 +43,7 @@ struct Written {
     archive = std::make_unique<TorchArchive>(folder / "x.pt");
   }
   const PickleValue& at(const std::string& key) const { return *archive->root().find(key); }
+  at::Tensor tensor(const std::string& key) const { return at(key).tensor->values(); }
 
   TemporaryFolder folder;
   std::unique_ptr<TorchArchive> archive;
@@ -94,44 +95,44 @@ TEST(TorchWriter, EveryDtypeComesBackBitForBit) {
   }
   const Written file(dict_of(entries));
   for (size_t i = 0; i < tensors.size(); ++i) {
-    EXPECT_TRUE(same_bits(file.at(entries[i].first).tensor, tensors[i])) << entries[i].first;
+    EXPECT_TRUE(same_bits(file.tensor(entries[i].first), tensors[i])) << entries[i].first;
   }
 }
 
 TEST(TorchWriter, NansAndInfinitiesKeepTheirBits) {
   const auto bits = at::arange(4, at::kInt) + 0x7f800000;  // infinity, then three NaNs
   const Written file(dict_of({{"x", bits.view(at::kFloat)}}));
-  EXPECT_TRUE(at::equal(file.at("x").tensor.view(at::kInt), bits));
+  EXPECT_TRUE(at::equal(file.tensor("x").view(at::kInt), bits));
 }
 
 TEST(TorchWriter, ScalarsAndEmptyTensorsComeBack) {
   const Written file(dict_of(
       {{"scalar", at::zeros({}) + 3}, {"empty", at::zeros({0, 4})}, {"last", at::rand(3)}}));
-  EXPECT_EQ(file.at("scalar").tensor.dim(), 0);
-  EXPECT_EQ(file.at("scalar").tensor.item<float>(), 3.0F);
-  EXPECT_EQ(file.at("empty").tensor.sizes(), at::IntArrayRef({0, 4}));
+  EXPECT_EQ(file.tensor("scalar").dim(), 0);
+  EXPECT_EQ(file.tensor("scalar").item<float>(), 3.0F);
+  EXPECT_EQ(file.tensor("empty").sizes(), at::IntArrayRef({0, 4}));
 }
 
 TEST(TorchWriter, ASharedStorageStandsOnceAndIsSharedAgain) {
   const auto base = at::rand({100, 10});
   const Written file(dict_of({{"base", base}, {"columns", base.t()}, {"row", base[3]}}));
-  EXPECT_TRUE(at::equal(file.at("columns").tensor, base.t()));
-  EXPECT_TRUE(at::equal(file.at("row").tensor, base[3]));
-  file.at("base").tensor[3].fill_(7);
-  EXPECT_EQ(file.at("row").tensor[0].item<float>(), 7.0F);
+  EXPECT_TRUE(at::equal(file.tensor("columns"), base.t()));
+  EXPECT_TRUE(at::equal(file.tensor("row"), base[3]));
+  file.tensor("base")[3].fill_(7);
+  EXPECT_EQ(file.tensor("row")[0].item<float>(), 7.0F);
   EXPECT_LT(std::filesystem::file_size(file.folder / "x.pt"), 2 * base.nbytes());
 }
 
 TEST(TorchWriter, OneStorageSeenAsTwoTypesIsReadBackAsBoth) {
   const auto floats = at::rand({5});
   const Written file(dict_of({{"floats", floats}, {"ints", floats.view(at::kInt)}}));
-  EXPECT_TRUE(at::equal(file.at("ints").tensor, file.at("floats").tensor.view(at::kInt)));
+  EXPECT_TRUE(at::equal(file.tensor("ints"), file.tensor("floats").view(at::kInt)));
 }
 
 TEST(TorchWriter, ConjugatedViewsAreWrittenByTheirValues) {
   const auto z = at::complex(at::rand({3}), at::rand({3}));
   const Written file(dict_of({{"z", z.conj()}}));
-  EXPECT_TRUE(at::equal(file.at("z").tensor, z.conj().resolve_conj()));
+  EXPECT_TRUE(at::equal(file.tensor("z"), z.conj().resolve_conj()));
 }
 
 TEST(TorchWriter, StoragesStandAtMultiplesOf64) {

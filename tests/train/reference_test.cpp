@@ -191,8 +191,8 @@ TEST(ReferenceCheckpoint, MomentsStandInParameterOrderTransformerFirst) {
     const auto own =
         std::find_if(group.tensors.begin(), group.tensors.end(),
                      [&](const auto& entry) { return entry.first == "exp_avg." + name; });
-    EXPECT_TRUE(at::equal(value->find("exp_avg")->tensor, own->second)) << name;
-    EXPECT_EQ(value->find("step")->tensor.item<float>(), 1.0F);
+    EXPECT_TRUE(at::equal(value->find("exp_avg")->tensor->values(), own->second)) << name;
+    EXPECT_EQ(value->find("step")->tensor->values().item<float>(), 1.0F);
   }
 }
 

@@ -4,12 +4,23 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace gear::io {
+
+/// A tensor as a pickle describes it; its values are read when they are asked for.
+struct PickledTensor {
+  std::vector<int64_t> sizes;
+  at::ScalarType dtype = at::kFloat;
+  /// A view of its storage over the mapped file; where the storage is not aligned in the file, a
+  /// view of a copy that lives no longer than its tensors.
+  std::function<at::Tensor()> values;
+};
 
 /// One value of a pickle, as inert data. Values refer to each other by pointer (a pickle may share
 /// and even nest values in themselves); a PickleTree owns them all.
@@ -39,7 +50,7 @@ struct PickleValue {
   std::vector<const PickleValue*> items;  // elements; for kObject what its constructor was given
   std::vector<std::pair<const PickleValue*, const PickleValue*>> entries;
   const PickleValue* state = nullptr;  // kObject: what was handed to __setstate__, often a kDict
-  at::Tensor tensor;                   // kTensor, and the flat elements of kStorage
+  std::shared_ptr<const PickledTensor> tensor;  // kTensor, once its storage is found
 
   bool is(Kind other) const { return kind == other; }
 

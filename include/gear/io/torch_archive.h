@@ -26,8 +26,8 @@ struct TorchArchiveOptions {
 /// out.
 ///
 /// Tensors are CPU tensors over the mapped file (copy-on-write); views of one storage share it, as
-/// when they were saved. A storage that is not aligned for its type, as the older format allows, is
-/// copied.
+/// when they were saved. A storage that is not aligned for its type, as nearly all of the older
+/// format are, is copied as far as tensors are asked for, and only for as long as they live.
 class TorchArchive {
  public:
   /// What the container says of itself ("format version", "3"), for people.
@@ -49,8 +49,10 @@ class TorchArchive {
   Facts facts_;
 };
 
+using PickledTensors = std::vector<std::pair<std::string, std::shared_ptr<const PickledTensor>>>;
+
 /// Every tensor below `root`, depth first, named by its keys and list positions joined with '/'.
 /// Looks into dictionaries, lists and tuples.
-std::vector<std::pair<std::string, at::Tensor>> collect_tensors(const PickleValue& root);
+PickledTensors collect_tensors(const PickleValue& root);
 
 }  // namespace gear::io

@@ -40,19 +40,20 @@ Tensor moment_of(const PickleValue& state, const char* which, const NamedParamet
   const auto& [name, expected] = parameter;
   const PickleValue* value = state.find(which);
   if (value == nullptr || !value->is(Kind::kTensor)) fail("lacks ", which, " of ", name);
-  if (value->tensor.sizes() != expected.sizes()) {
+  if (expected.sizes() != value->tensor->sizes) {
     fail(which, " of ", name, ": expected ", sizes_string(expected.sizes()), ", got ",
-         sizes_string(value->tensor.sizes()),
+         sizes_string(value->tensor->sizes),
          "; it is of another configuration: give the one that fits with --config");
   }
-  return value->tensor.to(expected.scalar_type());
+  return value->tensor->values().to(expected.scalar_type());
 }
 
 /// Older PyTorch counted steps in an int.
 Tensor step_of(const PickleValue& state, const std::string& name) {
   const PickleValue* value = state.find("step");
-  if (value != nullptr && value->is(Kind::kTensor) && value->tensor.numel() == 1) {
-    return value->tensor.to(at::kFloat).reshape({});
+  if (value != nullptr && value->is(Kind::kTensor) &&
+      c10::multiply_integers(value->tensor->sizes) == 1) {
+    return value->tensor->values().to(at::kFloat).reshape({});
   }
   if (value != nullptr && value->is(Kind::kInt)) {
     return at::full({}, static_cast<double>(value->integer), at::kFloat);
