@@ -39,8 +39,8 @@ int64_t checkpoint_step(const fs::path& folder) {
   return std::stoll(folder.filename().string().substr(std::string(kPrefix).size()));
 }
 
-CheckpointStore::CheckpointStore(fs::path folder, int64_t keep)
-    : folder_(std::move(folder)), keep_(keep) {
+CheckpointStore::CheckpointStore(fs::path folder, int64_t keep, SaveLayout layout)
+    : folder_(std::move(folder)), keep_(keep), layout_(std::move(layout)) {
   TORCH_CHECK(keep_ >= 1, "CheckpointStore: keep must be at least 1, got ", keep_);
 }
 

@@ -11,6 +11,7 @@
 
 #include "gear/core/error.h"
 #include "gear/core/log.h"
+#include "gear/train/save_layout.h"
 #include "gear/train/state.h"
 
 /// A checkpoint is a folder step-00001000/ with one safetensors file per TensorGroup, config.yaml
@@ -84,7 +85,7 @@ using Warn = std::function<void(const std::string&)>;
 /// The folder checkpoints/ of a run: writes new checkpoints and keeps the newest `keep`.
 class CheckpointStore {
  public:
-  CheckpointStore(std::filesystem::path folder, int64_t keep);
+  CheckpointStore(std::filesystem::path folder, int64_t keep, SaveLayout layout = {});
 
   /// Writes a checkpoint, then removes the oldest whole ones beyond `keep`. Damaged ones do not
   /// count, nor do those of later steps, which a resumed run has passed over as damaged. On an
@@ -107,6 +108,7 @@ class CheckpointStore {
 
   std::filesystem::path folder_;
   int64_t keep_;
+  SaveLayout layout_;
   /// Written or verified by this object. Verifying reads every byte, so it is done once.
   mutable std::set<std::filesystem::path> whole_;
 };
