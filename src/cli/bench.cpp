@@ -96,6 +96,15 @@ void add_loader(CLI::App& bench) {
   finish(*command, options, bench_loader);
 }
 
+void add_checkpoint(CLI::App& bench) {
+  const auto options = std::make_shared<CheckpointBench>();
+  auto* command = bench.add_subcommand("checkpoint", "How long saving keeps the steps waiting");
+  add_config(*command, *options);
+  command->add_option("--folder", options->folder,
+                      "Where to write; without it, the folder for temporary files");
+  finish(*command, options, bench_checkpoint);
+}
+
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
@@ -107,6 +116,7 @@ void add_bench_command(CLI::App& app) {
   add_step(*bench);
   add_sample(*bench);
   add_loader(*bench);
+  add_checkpoint(*bench);
   bench->footer(
       "Contenders run in turn in one process; figures of a busy machine are marked.\n"
       "Example: gear bench readout --tokens 2048 --codes 16384 --dim 768 --json readout.json");

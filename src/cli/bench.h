@@ -53,4 +53,12 @@ struct LoaderBench {
 };
 BenchReport bench_loader(const LoaderBench& options);
 
+struct CheckpointBench {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string folder;  ///< where the checkpoints are written; empty: the folder for temporary files
+  int64_t rounds = 5;
+};
+BenchReport bench_checkpoint(const CheckpointBench& options);
+
 }  // namespace gear::cli

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/bench.h"
+#include "cli/bench_config.h"
 #include "cli/run_setup.h"
 #include "gear/core/device.h"
 #include "gear/train/recipe_factory.h"
@@ -25,23 +26,9 @@ struct Training {
   }
 };
 
-train::RunConfig resolved_config(const StepBench& options) {
-  auto config = config::load<train::RunConfig>(options.config, options.overrides);
-  if (config.data.num_classes == 0) config.data.num_classes = 1000;
-  if (config.precision == train::Precision::kAuto) {
-    config.precision = has_bf16_units(resolve_device(config.device)) ? train::Precision::kBf16
-                                                                     : train::Precision::kFp32;
-  }
-  config.init = {};
-  config.teacher.weights.clear();
-  config.loss.lpips_vgg_weights.clear();
-  config.loss.lpips_linear_weights.clear();
-  return config;
-}
-
 std::shared_ptr<Training> make_training(const StepBench& options) {
   auto training = std::make_shared<Training>();
-  training->config = resolved_config(options);
+  training->config = config_without_weights(options.config, options.overrides);
   const auto& data = training->config.data;
   use_threads(training->config.threads);
   training->recipe = train::make_recipe(training->config, train::WeightSource::kCheckpoint).recipe;

@@ -5,6 +5,7 @@
 #include "cli/inspect.h"
 #include "cli/print.h"
 #include "gear/core/text.h"
+#include "gear/io/hash.h"
 #include "gear/train/checkpoint.h"
 #include "gear/train/run_config.h"
 
@@ -48,16 +49,22 @@ InspectedCheckpoint look_at_checkpoint(const fs::path& folder, const InspectOpti
   return {checkpoint, read_manifest(folder), std::move(groups)};
 }
 
-void print_manifest(const Json& manifest, const InspectOptions& options) {
+/// Several parts of a file have their own checksums in the manifest; one of the whole is read.
+std::string sha256_of(const fs::path& file, const Json& entry) {
+  return entry.contains("sha256") ? entry.value("sha256", "") : io::sha256_of_file(file);
+}
+
+void print_manifest(const fs::path& folder, const Json& manifest, const InspectOptions& options) {
   const auto& data = manifest.value("data", Json::object());
+  const int64_t ranks = manifest.value("world_size", 1);
   print_line("  written by gear ", manifest.value("gear_version", "of unknown version"),
-             " in checkpoint format ", manifest.value("format_version", 0), ", ",
-             manifest.value("world_size", 1), " rank, from ",
+             " in checkpoint format ", manifest.value("format_version", 0), ", ", ranks,
+             ranks == 1 ? " rank" : " ranks", ", from ",
              format_count(data.value("images", int64_t{0})), " images");
   if (!options.verbose && !options.hash) return;
   for (const auto& [name, file] : manifest.at("files").items()) {
     print_line("  file ", name, ": ", format_count(file.value("bytes", int64_t{0})),
-               " bytes, SHA-256 ", file.value("sha256", ""));
+               " bytes, SHA-256 ", sha256_of(folder / name, file));
   }
 }
 
@@ -68,7 +75,7 @@ void print_checkpoint(const fs::path& folder, const InspectOptions& options) {
              format_count(position.samples), " images seen, seed ", position.seed);
   print_line(options.values ? "  every file has the size and the SHA-256 that its manifest lists"
                             : "  checksums were not verified (--no-values)");
-  print_manifest(found.manifest, options);
+  print_manifest(folder, found.manifest, options);
   print_parts(found.groups, options);
   print_tensors(found.groups, options, /*unasked=*/false);
 }

@@ -28,6 +28,7 @@ struct World::Group {
   Backend backend;                               // Gloo or NCCL
   mutable std::atomic<int64_t> shared_texts{0};  // how often share() was called
   mutable std::atomic<int64_t> splits{0};
+  mutable std::atomic<int64_t> side_boards{0};
 
   Group() = default;
   ~Group() {

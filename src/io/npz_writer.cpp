@@ -56,7 +56,7 @@ void SamplesNpzWriter::finish() {
   const uint32_t crc = static_cast<uint32_t>(crc32_combine(
       crc32_of(0, npy.data(), npy.size()), crc_, static_cast<z_off_t>(picture_bytes)));
   const ZipEntry entry{.name = kMember, .crc32 = crc, .bytes = npy.size() + picture_bytes};
-  writer.overwrite(0, zip_local_header(entry) + npy);
+  writer.write_at(0, zip_local_header(entry) + npy);
   writer.write(zip_directory({entry}, writer.position()));
   file_.commit();
 }

@@ -12,17 +12,44 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-Json file_entry(const fs::path& path) {
+Json config_entry(const fs::path& path) {
   return {{"bytes", fs::file_size(path)}, {"sha256", io::sha256_of_file(path)}};
 }
 
-/// Which part of which global tensor the file holds. One process writes whole tensors; a sharded
-/// writer would put its own offset and shape here.
-Json tensor_entry(const Tensor& tensor) {
-  const std::vector<int64_t> offset(static_cast<size_t>(tensor.dim()), 0);
-  return {{"global_shape", tensor.sizes().vec()},
-          {"dtype", io::safetensors_dtype_name(tensor.scalar_type())},
-          {"slice", {{"offset", offset}, {"shape", tensor.sizes().vec()}}}};
+/// The whole tensors of a file: the parts tell who has written which bytes of them.
+Json tensor_table(const PlannedFile& file) {
+  Json table = Json::object();
+  // Appended rather than looked up: an ordered object searches its keys one by one.
+  auto& entries = table.get_ref<Json::object_t&>();
+  for (size_t i = 0; i < file.outlines.size(); ++i) {
+    const io::TensorOutline& tensor = file.outlines[i];
+    Json entry = {{"global_shape", tensor.shape},
+                  {"dtype", io::safetensors_dtype_name(tensor.dtype)},
+                  {"offset", file.layout.begins[i]}};
+    entries.push_back({tensor.name, std::move(entry)});
+  }
+  return table;
+}
+
+Json part_list(const std::vector<WrittenPart>& parts) {
+  Json list = Json::array();
+  for (const WrittenPart& part : parts) {
+    list.push_back({{"rank", part.rank},
+                    {"offset", part.offset},
+                    {"bytes", part.bytes},
+                    {"sha256", part.sha256}});
+  }
+  return list;
+}
+
+Json file_entry(const PlannedFile& file, const std::vector<WrittenPart>& parts) {
+  return {{"bytes", file.layout.bytes},
+          {"group", file.group},
+          {"head",
+           {{"bytes", file.layout.head.size()}, {"sha256", io::sha256_of_bytes(file.layout.head)}}},
+          {"parts", part_list(parts)},
+          {"tensor_count", file.outlines.size()},
+          {"tensors", tensor_table(file)}};
 }
 
 std::string read_whole(const fs::path& path) {
@@ -33,29 +60,18 @@ std::string read_whole(const fs::path& path) {
   return text.str();
 }
 
-std::string manifest_sum(const std::string& manifest) {
-  return io::sha256_of_bytes(manifest) + "  " + kManifestName + "\n";
-}
+/// The content of manifest.sha256.
+std::string sum_line(const std::string& sha256) { return sha256 + "  " + kManifestName + "\n"; }
 
 }  // namespace
 
-void write_manifest(const fs::path& folder, const RunPosition& position,
-                    const std::vector<TensorGroup>& groups) {
+void write_manifest(const fs::path& folder, const SavePlan& plan, const ManifestContent& content) {
   Json files;
-  files[kConfigName] = file_entry(folder / kConfigName);
-  for (const TensorGroup& group : groups) {
-    const std::string name = group.name + ".safetensors";
-    Json entry = file_entry(folder / name);
-    entry["group"] = group.name;
-    entry["tensor_count"] = group.tensors.size();
-    entry["tensors"] = Json::object();
-    // Appended rather than looked up: an ordered object searches its keys one by one.
-    auto& table = entry["tensors"].get_ref<Json::object_t&>();
-    for (const auto& [tensor_name, tensor] : group.tensors) {
-      table.push_back({tensor_name, tensor_entry(tensor)});
-    }
-    files[name] = std::move(entry);
+  files[kConfigName] = config_entry(folder / kConfigName);
+  for (size_t i = 0; i < plan.size(); ++i) {
+    files[plan[i].name()] = file_entry(plan[i], content.parts[i]);
   }
+  const RunPosition& position = content.position;
   const Json manifest = {
       {"format_version", kCheckpointFormat},
       {"gear_version", GEAR_VERSION},
@@ -64,17 +80,19 @@ void write_manifest(const fs::path& folder, const RunPosition& position,
       {"samples", position.samples},
       {"seed", position.seed},
       {"data", {{"images", position.data.images}, {"names_sha256", position.data.names_sha256}}},
-      {"world_size", 1},
+      {"world_size", content.world_size},
+      {"shard", content.shard_mode},
       {"files", std::move(files)}};
   const std::string text = manifest.dump(1) + "\n";
   io::write_file_atomically(folder / kManifestName, text);
-  io::write_file_atomically(folder / kManifestSumName, manifest_sum(text));
+  io::write_file_atomically(folder / kManifestSumName, sum_line(io::sha256_of_bytes(text)));
 }
 
-nlohmann::json read_checked_manifest(const fs::path& folder) {
+CheckedManifest read_checked_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestName;
   const std::string text = read_whole(path);
-  if (read_whole(folder / kManifestSumName) != manifest_sum(text)) {
+  const std::string sha256 = io::sha256_of_bytes(text);
+  if (read_whole(folder / kManifestSumName) != sum_line(sha256)) {
     throw DamagedCheckpoint(path.string() + ": damaged: its SHA-256 is not the one in " +
                             kManifestSumName);
   }
@@ -90,7 +108,7 @@ nlohmann::json read_checked_manifest(const fs::path& folder) {
   } catch (const nlohmann::json::exception& error) {
     throw DamagedCheckpoint(path.string() + ": not a manifest (" + error.what() + ")");
   }
-  return manifest;
+  return {std::move(manifest), sha256};
 }
 
 }  // namespace gear::train

@@ -1,10 +1,14 @@
 #include <algorithm>
+#include <sstream>
 #include <system_error>
 
 #include "gear/core/log.h"
 #include "gear/io/atomic.h"
 #include "gear/train/checkpoint.h"
 #include "train/checkpoint_manifest.h"
+#include "train/joint_steps.h"
+#include "train/open_together.h"
+#include "train/part_writer.h"
 
 namespace gear::train {
 namespace {
@@ -19,15 +23,6 @@ bool is_checkpoint_name(const std::string& name) {
          name.find_first_not_of("0123456789", name.size() - digits) == std::string::npos;
 }
 
-void remove_checkpoint(const fs::path& folder) {
-  // Renamed first, so that a half-removed one is never taken for a checkpoint.
-  const fs::path doomed = io::AtomicDirectory::temporary_path(folder);
-  std::error_code error;
-  fs::rename(folder, doomed, error);
-  if (!error) fs::remove_all(doomed, error);
-  if (error) log::warn(folder.string() + ": cannot remove: " + error.message());
-}
-
 }  // namespace
 
 std::string checkpoint_name(int64_t step) {
@@ -40,25 +35,48 @@ int64_t checkpoint_step(const fs::path& folder) {
 }
 
 CheckpointStore::CheckpointStore(fs::path folder, int64_t keep, SaveLayout layout)
-    : folder_(std::move(folder)), keep_(keep), layout_(std::move(layout)) {
+    : folder_(std::move(folder)),
+      keep_(keep),
+      layout_(std::move(layout)),
+      steps_(std::make_shared<JointSteps>(layout_.world)) {
   TORCH_CHECK(keep_ >= 1, "CheckpointStore: keep must be at least 1, got ", keep_);
 }
 
 fs::path CheckpointStore::save(const RunPosition& position, const std::string& config_yaml,
                                const std::vector<TensorGroup>& groups) const {
-  const fs::path path = folder_ / checkpoint_name(position.step);
-  io::AtomicDirectory directory(path);
-  for (const TensorGroup& group : groups) {
-    io::write_safetensors(directory.path() / (group.name + ".safetensors"), group.tensors,
-                          {{"format", "pt"}});
-  }
-  io::write_file_atomically(directory.path() / kConfigName, config_yaml);
-  write_manifest(directory.path(), position, groups);
-  directory.commit();
-  whole_.insert(path);
-  remove_old(position.step);  // only now: the new one is complete and visible
+  return write({position, config_yaml, plan(groups)});
+}
+
+SavePlan CheckpointStore::plan(const std::vector<TensorGroup>& groups) const {
+  return plan_save(groups, layout_);
+}
+
+fs::path CheckpointStore::write(const SaveJob& job) const {
+  const fs::path path = folder_ / checkpoint_name(job.position.step);
+  const fs::path unfinished = io::AtomicDirectory::temporary_path(path);
+  std::optional<io::AtomicDirectory> directory;  // of the first rank
+  steps_->first([&] {
+    directory.emplace(path);
+    create_files(unfinished, job.plan);
+  });
+  steps_->all_then_first(
+      [&] { return write_parts(unfinished, job.plan); },
+      [&](const std::vector<std::string>& told) {
+        io::write_file_atomically(unfinished / kConfigName, job.config_yaml);
+        write_manifest(unfinished, job.plan,
+                       {.position = job.position,
+                        .world_size = layout_.world.size(),
+                        .shard_mode = layout_.shard_mode,
+                        .parts = join_parts(job.plan, told)});
+        if (job.before_visible) job.before_visible();
+        directory->commit();
+        whole_.insert(path);
+        remove_old(job.position.step);  // only now: the new one is complete and visible
+      });
   return path;
 }
+
+void CheckpointStore::give_up_waiting(bool give_up) const { steps_->give_up(give_up); }
 
 void CheckpointStore::remove_old(int64_t saved_step) const {
   const auto folders = list();
@@ -66,10 +84,18 @@ void CheckpointStore::remove_old(int64_t saved_step) const {
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
     if (checkpoint_step(*folder) >= saved_step) continue;
     if (wanted == 0) {
-      remove_checkpoint(*folder);
+      remove(*folder);
     } else if (is_whole(*folder)) {
       --wanted;
     }
+  }
+}
+
+void CheckpointStore::remove(const fs::path& checkpoint) const {
+  try {
+    io::remove_directory_atomically(checkpoint);
+  } catch (const Error& error) {  // the run goes on; the next save tries again
+    log::warn(error.what());
   }
 }
 
@@ -85,12 +111,11 @@ bool CheckpointStore::is_whole(const fs::path& checkpoint) const {
 }
 
 std::optional<Checkpoint> CheckpointStore::newest_good(const Warn& warn) const {
-  const auto folders = list();
+  const auto folders = list_of_first_rank();
   std::string last_damage;
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
     try {
-      const Checkpoint checkpoint(*folder);
-      checkpoint.verify();
+      const Checkpoint checkpoint = open_verified(*folder, layout_.world);
       whole_.insert(*folder);
       if (!last_damage.empty()) {
         warn(last_damage + "; using " + folder->filename().string() + " instead");
@@ -105,6 +130,18 @@ std::optional<Checkpoint> CheckpointStore::newest_good(const Warn& warn) const {
   if (folders.empty()) return std::nullopt;
   fail(last_damage, "; no checkpoint in ", folder_.string(),
        " is whole: restore one from a copy, or choose another run_dir to start over");
+}
+
+std::vector<fs::path> CheckpointStore::list_of_first_rank() const {
+  if (layout_.world.is_single()) return list();
+  std::istringstream lines(told_by_first(layout_.world, [&] {
+    std::string names;
+    for (const fs::path& folder : list()) names += folder.filename().string() + "\n";
+    return names;
+  }));
+  std::vector<fs::path> folders;
+  for (std::string name; std::getline(lines, name);) folders.push_back(folder_ / name);
+  return folders;
 }
 
 std::vector<fs::path> CheckpointStore::list() const {

@@ -1,21 +1,19 @@
 #include "gear/train/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
+#include <chrono>
 #include <fstream>
 #include <sstream>
 #include <system_error>
-#include <utility>
+#include <thread>
 #include <vector>
 
 #include "gear/config/text.h"
+#include "gear/core/clock.h"
 #include "gear/core/log.h"
 #include "gear/core/text.h"
 #include "gear/io/atomic.h"
+#include "train/open_together.h"
+#include "train/run_lock.h"
 
 namespace gear::train {
 namespace {
@@ -54,17 +52,16 @@ Resume Resume::parse(const std::string& text) {
 
 RunFolder::RunFolder(RunFolderOptions options)
     : options_(std::move(options)),
-      checkpoints_(options_.path / "checkpoints", options_.keep_checkpoints) {
-  create();
-  lock();
+      checkpoints_(options_.path / "checkpoints", options_.keep_checkpoints, options_.layout) {
+  first_rank_does(world(), [this] {
+    create();
+    lock_ = std::make_unique<RunLock>(path());
+  });
   try {
+    expect_shared();
     choose_start();
-    for (const fs::path& folder : {path(), checkpoints_.folder(), samples()}) {
-      io::remove_partial_files(folder);
-    }
-    log::also_to_file(path() / "log.txt");
+    first_rank_does(world(), [this] { open_log(); });
   } catch (const std::exception&) {
-    ::close(lock_descriptor_);  // the destructor does not run
     for (const std::string& warning : warnings_) log::warn(warning);
     throw;
   }
@@ -73,8 +70,8 @@ RunFolder::RunFolder(RunFolderOptions options)
 
 RunFolder::~RunFolder() {
   std::error_code ignored;
-  fs::remove(checkpoints_.folder(), ignored);  // only when it is empty: a start that was refused
-  ::close(lock_descriptor_);
+  // Only when it is empty: a start that was refused.
+  if (world().is_first()) fs::remove(checkpoints_.folder(), ignored);
 }
 
 void RunFolder::create() {
@@ -88,49 +85,54 @@ void RunFolder::create() {
   }
 }
 
-void RunFolder::lock() {
-  const fs::path lock_path = path() / ".lock";
-  lock_descriptor_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_descriptor_ < 0) {
-    fail(path().string(), ": cannot write there: ", std::strerror(errno),
-         "; set run_dir to a folder that you may write to");
+/// Fails unless every rank finds the mark of the first one in its lock file.
+void RunFolder::expect_shared() const {
+  if (world().is_single()) return;
+  constexpr double kPatienceSeconds = 3;  // of network file systems that look again at times
+  const std::string mark = told_by_first(world(), [this] { return lock_->mark(); });
+  const Stopwatch watch;
+  const auto seen = [&] { return read_text(path() / RunLock::kName) == mark; };
+  while (!seen() && watch.seconds() < kPatienceSeconds) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-  if (::flock(lock_descriptor_, LOCK_EX | LOCK_NB) == 0) return;
-  const int error = errno;
-  if (error != EWOULDBLOCK) return;  // a file system without locks: train all the same
-  ::close(lock_descriptor_);
-  fail(path().string(),
-       ": another process is training in this folder; wait for it, stop it, or "
-       "choose another run_dir");
+  const auto verdicts = world().share(seen() ? "seen" : "");
+  for (size_t rank = 0; rank < verdicts.size(); ++rank) {
+    if (!verdicts[rank].empty()) continue;
+    fail_not_shared(world(), static_cast<int64_t>(rank), path(), RunLock::kName);
+  }
+}
+
+void RunFolder::open_log() const {
+  for (const fs::path& folder : {path(), checkpoints_.folder(), samples()}) {
+    io::remove_partial_files(folder);
+  }
+  log::also_to_file(path() / "log.txt");
 }
 
 void RunFolder::choose_start() {
-  const Warn warn = [this](const std::string& warning) { warnings_.push_back(warning); };
+  const Warn warn = [this](const std::string& warning) {
+    if (world().is_first()) warnings_.push_back(warning);
+  };
   switch (options_.resume.mode) {
     case Resume::Mode::kNone:
-      if (const auto folders = checkpoints_.list(); !folders.empty()) {
-        fail(path().string(), ": already holds a run (", folders.back().filename().string(),
-             "); continue it with --resume auto, or choose another run_dir");
-      }
+      first_rank_does(world(), [this] { refuse_to_start_over(); });
       break;
     case Resume::Mode::kAuto:
       start_ = checkpoints_.newest_good(warn);
       break;
     case Resume::Mode::kPath:
-      start_ = find_checkpoint(options_.resume.path, warn);
+      start_ = find_checkpoint(options_.resume.path, warn, world());
       if (!start_) {
         fail("--resume ", options_.resume.path.string(),
              ": no checkpoint there; expected a checkpoint folder, a run folder, auto or none");
       }
-      refuse_to_mix();
-      refuse_to_rewind();
+      first_rank_does(world(), [this] {
+        refuse_to_mix();
+        refuse_to_rewind();
+      });
       break;
   }
-  if (start_) {
-    warn_of_changes();
-  } else {
-    refuse_to_overwrite();
-  }
+  first_rank_does(world(), [this] { start_ ? warn_of_changes() : refuse_to_overwrite(); });
 }
 
 bool RunFolder::start_is_own() const {
@@ -143,6 +145,13 @@ bool RunFolder::start_is_own() const {
 bool RunFolder::has_metrics() const {
   std::error_code error;
   return fs::file_size(metrics_path(), error) > 0 && !error;
+}
+
+void RunFolder::refuse_to_start_over() const {
+  const auto folders = checkpoints_.list();
+  if (folders.empty()) return;
+  fail(path().string(), ": already holds a run (", folders.back().filename().string(),
+       "); continue it with --resume auto, or choose another run_dir");
 }
 
 void RunFolder::refuse_to_overwrite() const {
@@ -189,7 +198,8 @@ void RunFolder::warn_of_changes() {
 }
 
 void RunFolder::save_config() const {
-  io::write_file_atomically(path() / "config.yaml", options_.config_yaml);
+  first_rank_does(
+      world(), [this] { io::write_file_atomically(path() / "config.yaml", options_.config_yaml); });
 }
 
 }  // namespace gear::train

@@ -35,10 +35,9 @@ std::string summary_of(const MetricsLog::Values& values) {
 }  // namespace
 
 RunLog::RunLog(const RunConfig& config, const RunFolder& folder, int64_t start_step)
-    : config_(config),
-      metrics_(folder.metrics_path(), start_step),
-      start_step_(start_step),
-      last_logged_step_(start_step) {
+    : config_(config), start_step_(start_step), last_logged_step_(start_step) {
+  if (!folder.world().is_first()) return;
+  metrics_.emplace(folder.metrics_path(), start_step);
   if (config.output.tensorboard) events_.emplace(folder.events(), start_step);
 }
 
@@ -57,7 +56,7 @@ void RunLog::step(int64_t step, MetricsLog::Values values) {
 void RunLog::evaluation(int64_t step, const MetricsLog::Values& values) { write(step, values); }
 
 void RunLog::write(int64_t step, const MetricsLog::Values& values) {
-  metrics_.write(step, values);
+  if (metrics_) metrics_->write(step, values);
   if (!events_) return;
   for (const auto& [name, value] : values) events_->scalar(name, step, value);
 }
@@ -70,14 +69,19 @@ void RunLog::preview(int64_t step, const std::filesystem::path& png) {
 }
 
 void RunLog::sync() {
-  metrics_.sync();
+  if (metrics_) metrics_->sync();
   if (events_) events_->sync();
 }
 
 void RunLog::progress(int64_t step) {
+  if (!metrics_) return;
   std::string text = "step " + format_count(step) + " of " + format_count(config_.steps);
   if (!losses_text_.empty()) text += ", " + losses_text_;
   progress_.show(text + ", " + format_duration(seconds_left(step)) + " left");
+}
+
+void RunLog::finish(const std::string& text) {
+  if (metrics_) progress_.finish(text);
 }
 
 double RunLog::seconds_left(int64_t step) const {

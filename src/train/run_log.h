@@ -14,7 +14,8 @@
 
 namespace gear::train {
 
-/// Everything a run tells while it goes: metrics.jsonl, TensorBoard and the progress line.
+/// Everything a run tells while it goes: metrics.jsonl, TensorBoard and the progress line. Only the
+/// first rank tells anything.
 class RunLog {
  public:
   RunLog(const RunConfig& config, const RunFolder& folder, int64_t start_step);
@@ -25,7 +26,8 @@ class RunLog {
   /// Shows the picture of a preview in TensorBoard.
   void preview(int64_t step, const std::filesystem::path& png);
   void progress(int64_t step);
-  void finish(const std::string& text) { progress_.finish(text); }
+  void finish(const std::string& text);
+  /// Until the lines are on the disk. Another thread may call it while this one writes more.
   void sync();
 
  private:
@@ -33,7 +35,7 @@ class RunLog {
   double seconds_left(int64_t step) const;
 
   const RunConfig& config_;
-  MetricsLog metrics_;
+  std::optional<MetricsLog> metrics_;  // none on other ranks
   std::optional<io::EventFile> events_;
   ProgressLine progress_;
   int64_t start_step_;

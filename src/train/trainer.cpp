@@ -19,7 +19,14 @@ bool due(int64_t step, int64_t every) { return every > 0 && step > 0 && step % e
 
 Trainer::Trainer(const RunConfig& config, Recipe& recipe, BatchSource& source, RunFolder& folder,
                  TrainerHooks hooks)
-    : config_(config), recipe_(recipe), source_(source), folder_(folder), hooks_(std::move(hooks)) {
+    : config_(config),
+      recipe_(recipe),
+      source_(source),
+      folder_(folder),
+      hooks_(std::move(hooks)),
+      writer_(folder.checkpoints(), config.output.async_checkpoints
+                                        ? CheckpointWriter::Mode::kBeside
+                                        : CheckpointWriter::Mode::kAtOnce) {
   position_.seed = config_.seed;
   position_.data = folder_.data();
   restore();
@@ -52,14 +59,32 @@ void Trainer::restore() {
 }
 
 void Trainer::save() {
-  log_->sync();  // a checkpoint must never be ahead of the lines that describe the way to it
-  const auto path = folder_.checkpoints().save(position_, folder_.config_yaml(), recipe_.state());
+  finish_saving();
+  // A checkpoint must never be ahead of the lines that describe the way to it.
+  writer_.save(position_, folder_.config_yaml(), recipe_.state(), [this] { log_->sync(); });
   saved_step_ = position_.step;
-  log::info("saved " + path.string());
+  tell_saved();
 }
 
 void Trainer::save_unsaved() {
   if (saved_step_ < position_.step) save();
+}
+
+/// Waits for the save that is under way.
+void Trainer::finish_saving() {
+  writer_.wait();
+  tell_saved();
+}
+
+/// Between two steps: an error of a save must not wait for the next one. Several ranks, which would
+/// have to agree first, hear of it there.
+void Trainer::look_after_saving() {
+  if (writer_.failed() && folder_.world().is_single()) writer_.wait();
+  tell_saved();
+}
+
+void Trainer::tell_saved() {
+  if (const auto path = writer_.take_finished()) log::info("saved " + path->string());
 }
 
 /// Runs what stands between two steps; when it fails, the steps done are saved before the error
@@ -71,6 +96,7 @@ auto Trainer::saving_on_error(Action&& action) {
   } catch (const std::exception&) {
     try {
       save_unsaved();
+      finish_saving();
     } catch (const std::exception& error) {  // not the one that ended the run
       log::warn(std::string("the steps since the last checkpoint are lost: ") + error.what());
     }
@@ -84,6 +110,7 @@ TrainOutcome Trainer::run() {
     const int signal = hooks_.stop ? hooks_.stop() : 0;
     if (signal != 0 && (!finished() || evaluation_due() || preview_due())) {
       save_unsaved();
+      finish_saving();
       log::info(std::string(signal_name(signal)) + ": stopped after step " +
                 format_count(position_.step) + "; run the same command again to go on");
       return TrainOutcome::kInterrupted;
@@ -92,8 +119,10 @@ TrainOutcome Trainer::run() {
     if (finished()) break;
     train_step(saving_on_error([this] { return next_batches(); }));
     log_->progress(position_.step);
+    look_after_saving();
     if (finished() || due(position_.step, config_.output.checkpoint_every)) save_unsaved();
   }
+  finish_saving();
   log_->sync();
   log_->finish("finished " + format_count(position_.step) + " steps, " + folder_.path().string());
   return TrainOutcome::kFinished;
@@ -170,6 +199,7 @@ void Trainer::handle_nonfinite(const NonFiniteError& error) {
       damaged.empty() ? "" : damaged + " was damaged, so no checkpoint was written; ";
   if (damaged.empty() && saved_step_ < position_.step) {
     save();
+    finish_saving();
     state = "the state before it is saved as " + checkpoint_name(position_.step) + "; ";
   }
   fail(what, "; ", state,

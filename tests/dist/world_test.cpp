@@ -5,6 +5,8 @@
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 
+#include <thread>
+
 #include "dist/ranks.h"
 
 namespace gear::dist {
@@ -37,6 +39,10 @@ TEST(World, OneProcessIsAWorld) {
   EXPECT_EQ(world.stack(tensor).sizes(), at::IntArrayRef({1, 2}));
   EXPECT_THAT(world.share("a"), ElementsAre("a"));
   EXPECT_TRUE(world.split(3).is_single());
+  const SideBoard board = world.side_board();
+  EXPECT_EQ(board.get("a"), std::nullopt);
+  board.set("a", "text");
+  EXPECT_EQ(board.get("a"), "text");
 }
 
 TEST(World, SumsAndMeansOverRanks) {
@@ -105,6 +111,30 @@ TEST(World, SplitsByColor) {
     half.sum(tensor);
     EXPECT_THAT(values(tensor), ElementsAre(world.rank() % 2 == 0 ? 4 : 6));
     EXPECT_TRUE(world.split(world.rank()).is_single());
+  });
+}
+
+TEST(World, BoardsAreReadByOtherThreadsWhileCollectivesRun) {
+  run_ranks(2, [](const World& world) {
+    const SideBoard one = world.side_board();
+    const SideBoard other = world.side_board();
+    const std::string peer = std::to_string(1 - world.rank());
+    std::string received;
+    std::thread reader([&] {
+      while (!one.get(peer)) std::this_thread::yield();
+      received = *one.get(peer);
+    });
+    for (int i = 0; i < 50; ++i) world.sum(of_rank(world, 2));
+    one.set(std::to_string(world.rank()), "from " + std::to_string(world.rank()));
+    for (int i = 0; i < 50; ++i) world.sum(of_rank(world, 2));
+    reader.join();
+    EXPECT_EQ(received, "from " + peer);
+    EXPECT_EQ(other.get(peer), std::nullopt);
+    world.barrier();
+    if (world.is_first()) one.remove(peer);
+    world.barrier();
+    EXPECT_EQ(one.get("1"), std::nullopt);
+    world.barrier();  // rank 0 keeps the texts until then
   });
 }
 

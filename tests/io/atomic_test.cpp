@@ -2,32 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdio.h>  // renameat2
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 
+#include "gear/io/file_calls.h"
 #include "gear/io/hash.h"
 #include "io/temporary_folder.h"
-
-namespace {
-int renameat2_error = 0;  // 0: the call works as ever
-}  // namespace
-
-/// Takes the place of the C library's own, so that a test can play a file system without it.
-extern "C" int renameat2(int old_folder, const char* old_path, int new_folder, const char* new_path,
-                         unsigned int flags) noexcept {
-  if (renameat2_error == 0) {
-    return static_cast<int>(
-        syscall(SYS_renameat2, old_folder, old_path, new_folder, new_path, flags));
-  }
-  errno = renameat2_error;
-  return -1;
-}
 
 namespace gear::io {
 namespace {
@@ -149,16 +132,25 @@ TEST(AtomicDirectory, ReplacesAnOlderFolderOfTheSameNameAsAWhole) {
   EXPECT_EQ(names_in(folder.path()).size(), 1u);
 }
 
-/// Replaces `folder`/step-1, which holds "old", where renameat2 fails with `error`.
+/// A file system that cannot exchange two folders.
+struct WithoutExchange : FileCalls {
+  explicit WithoutExchange(int its_error) : error(its_error) {}
+  int exchange(const char*, const char*) override {
+    errno = error;
+    return -1;
+  }
+  int error;
+};
+
+/// Replaces `folder`/step-1, which holds "old", where an exchange fails with `error`.
 void replace_without_exchange(const TemporaryFolder& folder, int error) {
   fs::create_directories(folder / "step-1");
   write_bytes(folder / "step-1" / "old", "1");
   AtomicDirectory directory(folder / "step-1");
   write_bytes(directory.path() / "new", "2");
-  renameat2_error = error;
-  const auto message = error_of([&] { directory.commit(); });
-  renameat2_error = 0;
-  if (!message.empty()) fail(message);
+  WithoutExchange calls(error);
+  const ReplacedFileCalls replaced(calls);
+  directory.commit();
 }
 
 TEST(AtomicDirectory, ReplacesAFolderAlsoWhereTheFileSystemCannotExchangeTwo) {
@@ -195,6 +187,35 @@ TEST(AtomicDirectory, LeftoversOfAKilledProcessAreReplacedOrRemoved) {
   EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("kept"));
 }
 
+TEST(AtomicDirectory, IsRemovedEvenOverWhatAnEarlierAttemptLeft) {
+  const TemporaryFolder folder;
+  for (const std::string name : {"step-1", ".step-1.partial"}) {
+    fs::create_directories(folder / name);
+    write_bytes(folder / name / "a", "1");
+  }
+  remove_directory_atomically(folder / "step-1");
+  EXPECT_THAT(names_in(folder.path()), IsEmpty());
+  EXPECT_EQ(error_of([&] { remove_directory_atomically(folder / "step-1"); }),
+            (folder / "step-1").string() + ": cannot remove: No such file or directory");
+}
+
+TEST(FileWriter, WritesAtAnyPlaceOfAnExistingFile) {
+  const TemporaryFolder folder;
+  const auto open_missing = [&] { FileWriter(folder / "a", FileWriter::Open::kExisting); };
+  EXPECT_EQ(error_of(open_missing),
+            (folder / "a").string() + ": cannot open: No such file or directory");
+  {
+    FileWriter file(folder / "a");
+    file.write("head");
+    file.resize(8);
+    file.close();
+  }
+  FileWriter file(folder / "a", FileWriter::Open::kExisting);
+  file.write_at(6, "x");
+  file.close();
+  EXPECT_EQ(read_bytes(folder / "a"), std::string("head\0\0x\0", 8));
+}
+
 TEST(Sha256, MatchesThePublishedVectors) {  // FIPS 180-2, appendix B
   EXPECT_EQ(sha256_of_bytes("abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -208,6 +229,10 @@ TEST(Sha256, OfAFileIsThatOfItsBytes) {
   write_bytes(folder / "a", bytes);
   EXPECT_EQ(sha256_of_file(folder / "a"), sha256_of_bytes(bytes));
   EXPECT_THAT(error_of([&] { sha256_of_file(folder.path()); }), HasSubstr("Is a directory"));
+  EXPECT_EQ(sha256_of_range(folder / "a", 7, 2'500'000),
+            sha256_of_bytes(bytes.substr(7, 2'500'000)));
+  EXPECT_EQ(error_of([&] { sha256_of_range(folder / "a", 2'999'999, 2); }),
+            (folder / "a").string() + ": ends at byte 3000000, before byte 3000001");
 }
 
 }  // namespace

@@ -7,8 +7,10 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <csignal>
 
+#include "gear/io/file_calls.h"
 #include "gear/io/hash.h"
 #include "tiny_run.h"
 
@@ -86,15 +88,23 @@ TEST_F(CheckpointTest, GivesBackWhatWasSaved) {
 TEST_F(CheckpointTest, ManifestDescribesEveryFileAndTensor) {
   const fs::path folder = save(7);
   const auto manifest = nlohmann::json::parse(read_text(folder / "manifest.json"));
-  EXPECT_EQ(manifest["format_version"], 1);
+  EXPECT_EQ(manifest["format_version"], 2);
   EXPECT_EQ(manifest["world_size"], 1);
+  EXPECT_EQ(manifest["shard"], "none");
+  EXPECT_EQ(manifest["files"]["config.yaml"]["sha256"], io::sha256_of_file(folder / "config.yaml"));
   const auto& net = manifest["files"]["net.safetensors"];
-  EXPECT_EQ(net["bytes"], fs::file_size(folder / "net.safetensors"));
-  EXPECT_EQ(net["sha256"], io::sha256_of_file(folder / "net.safetensors"));
+  const fs::path file = folder / "net.safetensors";
+  const uint64_t head = net["head"]["bytes"];
+  EXPECT_EQ(net["bytes"], fs::file_size(file));
+  EXPECT_EQ(net["head"]["sha256"], io::sha256_of_range(file, 0, head));
+  const nlohmann::json part = {{"rank", 0},
+                               {"offset", head},
+                               {"bytes", 8 + 24},
+                               {"sha256", io::sha256_of_range(file, head, 8 + 24)}};
+  EXPECT_EQ(net["parts"], nlohmann::json::array({part}));
   EXPECT_EQ(net["tensor_count"], 2);
-  const nlohmann::json weight = {{"global_shape", {2, 3}},
-                                 {"dtype", "F32"},
-                                 {"slice", {{"offset", {0, 0}}, {"shape", {2, 3}}}}};
+  const nlohmann::json weight = {
+      {"global_shape", {2, 3}}, {"dtype", "F32"}, {"offset", head + 8}};  // behind the int64 count
   EXPECT_EQ(net["tensors"]["weight"], weight);
   EXPECT_EQ(read_text(folder / "manifest.sha256"),
             io::sha256_of_file(folder / "manifest.json") + "  manifest.json\n");
@@ -180,24 +190,40 @@ TEST_F(CheckpointTest, ACutOrMissingFileIsNamedAndTheOneBeforeIsUsed) {
   EXPECT_EQ(newest_step(), 2);
 }
 
+/// A disk that fails where the checksums are compared.
+struct UnreadableFiles : io::FileCalls {
+  ssize_t read_at(int, void*, size_t, off_t) override {
+    errno = EIO;
+    return -1;
+  }
+};
+
 TEST_F(CheckpointTest, AnUnreadableFileIsNamedAndTheOneBeforeIsUsed) {
   save(1);
   const fs::path newest = save(2);
   const fs::path file = newest / "net.safetensors";
-  auto manifest = nlohmann::json::parse(read_text(newest / "manifest.json"));
-  manifest["files"]["net.safetensors"]["bytes"] = 0;  // the size of the one below
-  write_text(newest / "manifest.json", manifest.dump());
-  write_text(newest / "manifest.sha256",
-             io::sha256_of_bytes(manifest.dump()) + "  manifest.json\n");
-  fs::remove(file);
-  fs::create_symlink("/proc/self/mem", file);  // reading its first bytes is an input/output error
-  EXPECT_EQ(newest_step(), 1);
-  EXPECT_THAT(printed_, HasSubstr(file.string() + ": cannot read: Input/output error; using "
-                                                  "step-00000001 instead"));
   fs::remove(file);
   fs::create_symlink(file, file);
   EXPECT_EQ(newest_step(), 1);
   EXPECT_THAT(printed_, HasSubstr(file.string() + ": cannot read: Too many levels of symbolic"));
+
+  UnreadableFiles calls;
+  const io::ReplacedFileCalls replaced(calls);
+  EXPECT_THAT(message_of([&] { Checkpoint(store_.folder() / "step-00000001").verify(); }),
+              HasSubstr("config.yaml: cannot read: Input/output error"));
+}
+
+TEST_F(CheckpointTest, AManifestThatLeavesBytesOutIsDamaged) {
+  const fs::path folder = save(2);
+  auto manifest = nlohmann::json::parse(read_text(folder / "manifest.json"));
+  auto& net = manifest["files"]["net.safetensors"];
+  net["parts"] = nlohmann::json::array();
+  write_text(folder / "manifest.json", manifest.dump());
+  write_text(folder / "manifest.sha256",
+             io::sha256_of_bytes(manifest.dump()) + "  manifest.json\n");
+  EXPECT_EQ(message_of([&] { Checkpoint checkpoint(folder); }),
+            (folder / "manifest.json").string() + ": lists no SHA-256 for byte " +
+                net["head"]["bytes"].dump() + " of net.safetensors");
 }
 
 TEST_F(CheckpointTest, AFileWithTheNameOfACheckpointIsNone) {
@@ -247,7 +273,7 @@ TEST_F(CheckpointTest, AFullDiskLeavesTheEarlierOnesAndNothingElse) {
                 {{"small", {{"a", at::zeros({1})}}}, {"big", {{"a", at::zeros({10000})}}}});
   });
   setrlimit(RLIMIT_FSIZE, &old_limit);
-  EXPECT_THAT(message, HasSubstr("cannot write"));
+  EXPECT_THAT(message, HasSubstr("big.safetensors: cannot write: File too large; raise the limit"));
   EXPECT_EQ(newest_step(), 1);
   EXPECT_EQ(std::distance(fs::directory_iterator(store_.folder()), fs::directory_iterator{}), 1);
 }
@@ -280,7 +306,7 @@ TEST_F(CheckpointTest, ANewerFormatIsASentenceEvenWhenAnOlderOneIsThere) {
   save(1);
   const fs::path newest = save(2);
   auto manifest = nlohmann::json::parse(read_text(newest / "manifest.json"));
-  manifest["format_version"] = 2;
+  manifest["format_version"] = 3;
   manifest["gear_version"] = "9.9.9";
   write_text(newest / "manifest.json", manifest.dump());
   write_text(newest / "manifest.sha256",
@@ -288,8 +314,8 @@ TEST_F(CheckpointTest, ANewerFormatIsASentenceEvenWhenAnOlderOneIsThere) {
   const std::string message = message_of([&] { store_.newest_good(); });
   EXPECT_THAT(
       message,
-      HasSubstr("manifest.json: written in checkpoint format 2 by gear 9.9.9; this is gear "));
-  EXPECT_THAT(message, HasSubstr(", which reads formats up to 1: use the newer gear"));
+      HasSubstr("manifest.json: written in checkpoint format 3 by gear 9.9.9; this is gear "));
+  EXPECT_THAT(message, HasSubstr(", which reads formats up to 2: use the newer gear"));
 }
 
 TEST_F(CheckpointTest, IsFoundByItsFolderAndByTheRunFolder) {

@@ -11,6 +11,7 @@
 
 #include "gear/core/tensor.h"
 #include "gear/dist/placement.h"
+#include "gear/dist/side_board.h"
 
 // W ranks of the world
 
@@ -69,6 +70,9 @@ class World {
   /// To be called before this rank ends with an error that the others do not have: they stop, too,
   /// and name it. Not a collective.
   void fail_others(const std::string& sentence) const;
+
+  /// A new side board of this world. Every rank must ask for as many of them.
+  SideBoard side_board() const;
 
   /// The world of those ranks that name the same `color`, in the order of their ranks here. A
   /// collective.

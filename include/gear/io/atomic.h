@@ -1,36 +1,12 @@
 #pragma once
 
-#include <cstddef>
 #include <filesystem>
 #include <functional>
-#include <string>
 #include <string_view>
 
+#include "gear/io/file_writer.h"
+
 namespace gear::io {
-
-/// Unbuffered writes to one open file. Every failure is an Error with the path and the reason.
-class FileWriter {
- public:
-  /// Creates or empties `path`.
-  explicit FileWriter(const std::filesystem::path& path);
-  ~FileWriter();
-  FileWriter(const FileWriter&) = delete;
-  FileWriter& operator=(const FileWriter&) = delete;
-
-  void write(const void* data, size_t bytes);
-  void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
-  uint64_t position() const { return position_; }  ///< bytes written so far
-  /// Replaces bytes that were written at `position` before; later writes go on at the end.
-  void overwrite(uint64_t position, std::string_view bytes);
-
-  void sync();   ///< until the bytes are on the disk
-  void close();  ///< reports what the file system delayed; the destructor cannot
-
- private:
-  std::string path_;
-  int descriptor_ = -1;
-  uint64_t position_ = 0;
-};
 
 /// A file that appears under its final name complete, or not at all: the bytes go to a file beside
 /// it, and commit() syncs them and renames. Without a commit the destructor removes everything.
@@ -81,6 +57,10 @@ class AtomicDirectory {
   std::filesystem::path temporary_path_;
   bool committed_ = false;
 };
+
+/// Removes a folder that commit() made. It first takes the temporary name, so that half of it is
+/// never taken for the whole.
+void remove_directory_atomically(const std::filesystem::path& path);
 
 /// Removes what a killed process left unfinished in `folder` (names ".*.partial"). Call it only
 /// while nobody writes there.

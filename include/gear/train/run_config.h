@@ -112,6 +112,7 @@ struct OutputConfig {
   int64_t log_every = 50;
   int64_t checkpoint_every = 5000;
   int64_t keep_checkpoints = 3;
+  bool async_checkpoints = true;
   int64_t preview_every = 10000;
   int64_t preview_images = 8;
   int64_t eval_every = 0;
@@ -129,6 +130,8 @@ struct OutputConfig {
     v("checkpoint_every", checkpoint_every, "Steps between checkpoints; the end always has one.",
       config::in_range(0, 1e9));
     v("keep_checkpoints", keep_checkpoints, "Newest checkpoints kept.", config::in_range(1, 1e9));
+    v("async_checkpoints", async_checkpoints,
+      "Write checkpoints beside the steps, from a copy in memory; false: the steps wait.");
     v("preview_every", preview_every, "Steps between reconstruction and sample grids.",
       config::in_range(0, 1e9));
     v("preview_images", preview_images, "Pictures per grid.", config::in_range(1, 1024));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,8 @@
 #include "gear/train/checkpoint.h"
 
 namespace gear::train {
+
+class RunLock;
 
 /// What --resume asks for:
 ///   auto   go on from the newest whole checkpoint of the run folder; none there: start
@@ -29,15 +32,18 @@ struct RunFolderOptions {
   Resume resume;
   int64_t keep_checkpoints = 3;
   DataFingerprint data{};  // what the run is about to learn from
+  SaveLayout layout{};     // the ranks that train together
 };
 
 /// The folder of a run: config.yaml, log.txt, metrics.jsonl, events/ (TensorBoard), samples/ and
-/// checkpoints/. While the object lives no other process can train in the same folder.
+/// checkpoints/. While the object lives no other run can train in the same folder. Every rank of a
+/// run has such an object; the first one decides and writes, the others are told.
 class RunFolder {
  public:
   /// Creates or reopens the folder, locks it and decides where the run starts. Throws Error when
-  /// the folder cannot be written, is in use, or holds a run that this one would overwrite; then
-  /// nothing in it has changed. From here on log lines also go to log.txt.
+  /// the folder cannot be written, is in use, holds a run that this one would overwrite, or is not
+  /// the same on all ranks; then nothing in it has changed. From here on log lines of the first
+  /// rank also go to log.txt. A collective.
   explicit RunFolder(RunFolderOptions options);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -48,10 +54,12 @@ class RunFolder {
   /// Whether start() stands in this folder, not in that of another run.
   bool start_is_own() const;
 
-  /// Writes config.yaml; the trainer calls it once the start has been loaded without error.
+  /// Writes config.yaml; the trainer calls it once the start has been loaded without error. A
+  /// collective.
   void save_config() const;
 
   const CheckpointStore& checkpoints() const { return checkpoints_; }
+  const dist::World& world() const { return options_.layout.world; }
   const DataFingerprint& data() const { return options_.data; }
   const std::string& config_yaml() const { return options_.config_yaml; }
   const std::filesystem::path& path() const { return options_.path; }
@@ -61,8 +69,10 @@ class RunFolder {
 
  private:
   void create();
-  void lock();
+  void expect_shared() const;
   void choose_start();
+  void open_log() const;
+  void refuse_to_start_over() const;
   void refuse_to_overwrite() const;
   void refuse_to_mix() const;
   void refuse_to_rewind() const;
@@ -71,9 +81,9 @@ class RunFolder {
 
   RunFolderOptions options_;
   CheckpointStore checkpoints_;
+  std::unique_ptr<const RunLock> lock_;  // of the first rank
   std::optional<Checkpoint> start_;
   std::vector<std::string> warnings_;  // about the start, until log.txt is open
-  int lock_descriptor_ = -1;
 };
 
 /// Keys on which two dumped configurations differ: "ar.depth: 12, now 6; seed: 0, now 1". `run_dir`

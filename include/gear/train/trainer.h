@@ -8,6 +8,7 @@
 
 #include "gear/core/signals.h"
 #include "gear/train/batch_source.h"
+#include "gear/train/checkpoint_writer.h"
 #include "gear/train/recipe.h"
 #include "gear/train/run_config.h"
 #include "gear/train/run_folder.h"
@@ -62,6 +63,9 @@ class Trainer {
   void evaluate_and_preview();
   void save();
   void save_unsaved();
+  void finish_saving();
+  void look_after_saving();
+  void tell_saved();
   template <class Action>
   auto saving_on_error(Action&& action);
   void handle_nonfinite(const NonFiniteError& error);
@@ -78,6 +82,7 @@ class Trainer {
   int64_t previewed_step_ = -1;
   int64_t skipped_in_a_row_ = 0;
   std::unique_ptr<RunLog> log_;
+  CheckpointWriter writer_;  // goes before log_, which it syncs
 };
 
 }  // namespace gear::train

@@ -1,0 +1,106 @@
+#include "train/joint_steps.h"
+
+#include <algorithm>
+#include <exception>
+#include <thread>
+
+#include "gear/core/clock.h"
+#include "gear/core/error.h"
+#include "gear/core/text.h"
+
+namespace gear::train {
+namespace {
+
+// The first character of what a rank tells.
+constexpr char kDone = '+';
+constexpr char kFailed = '-';
+
+/// A rank may write for long; one that is gone is noticed by the steps of the training before.
+constexpr double kPatienceSeconds = 3600;
+constexpr std::chrono::milliseconds kFirstPause{1};
+constexpr std::chrono::milliseconds kLongestPause{50};
+
+}  // namespace
+
+void JointSteps::first(const std::function<void()>& action) {
+  ++step_;
+  if (world_.is_first()) {
+    act_and_tell(action);
+  } else {
+    hear_verdict();
+  }
+}
+
+void JointSteps::all_then_first(const std::function<std::string()>& each,
+                                const std::function<void(const std::vector<std::string>&)>& then) {
+  ++step_;
+  if (world_.is_first()) {
+    act_and_tell([&] { then(collect(each())); });
+    return;
+  }
+  std::string told;
+  try {
+    told = kDone + each();
+  } catch (const std::exception& error) {
+    told = kFailed + std::string(error.what());
+  }
+  board_.set(key("told", world_.rank()), told);
+  hear_verdict();
+}
+
+void JointSteps::act_and_tell(const std::function<void()>& action) {
+  const std::string verdict = key("verdict", 0);
+  try {
+    action();
+  } catch (const std::exception& error) {
+    board_.set(verdict, kFailed + std::string(error.what()));
+    throw;
+  }
+  board_.set(verdict, std::string(1, kDone));
+  heard_.push_back(verdict);
+}
+
+void JointSteps::hear_verdict() {
+  const std::string verdict = await(key("verdict", 0), /*from_rank=*/0);
+  if (verdict[0] == kFailed) throw Error(verdict.substr(1));
+}
+
+std::vector<std::string> JointSteps::collect(const std::string& own) {
+  std::vector<std::string> texts = {own};
+  std::string failure;
+  for (int64_t rank = 1; rank < world_.size(); ++rank) {
+    const std::string told = await(key("told", rank), rank);
+    board_.remove(key("told", rank));
+    if (told[0] == kFailed && failure.empty()) {
+      failure = "rank " + std::to_string(rank) + ": " + told.substr(1);
+    }
+    texts.push_back(told.substr(1));
+  }
+  // Whoever has told something in this step has read the verdicts of those before.
+  for (const std::string& old : heard_) board_.remove(old);
+  heard_.clear();
+  if (!failure.empty()) throw Error(failure);
+  return texts;
+}
+
+std::string JointSteps::await(const std::string& key, int64_t from_rank) const {
+  const Stopwatch watch;
+  auto pause = kFirstPause;
+  while (true) {
+    if (auto text = board_.get(key)) return *text;
+    const std::string who =
+        "rank " + std::to_string(from_rank) + " of " + std::to_string(world_.size());
+    if (given_up_) fail("no longer waited for ", who, ", because the run ends");
+    if (watch.seconds() > kPatienceSeconds) {
+      fail("waited ", format_duration(watch.seconds()), " for ", who, " in vain");
+    }
+    std::this_thread::sleep_for(pause);
+    pause = std::min(2 * pause, kLongestPause);
+  }
+}
+
+std::string JointSteps::key(const char* what, int64_t rank) const {
+  return std::to_string(step_) + "/" + what + "/" + std::to_string(rank);
+}
+
+}  // namespace gear::train

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "gear/dist/world.h"
+
+namespace gear::train {
+
+/// Steps that the ranks of a world take together without collectives, so beside the training too.
+/// What a step throws on one rank, it throws on all. Every rank takes the same steps in the same
+/// order.
+class JointSteps {
+ public:
+  explicit JointSteps(const dist::World& world) : world_(world), board_(world.side_board()) {}
+
+  /// The first rank acts while the others wait for it.
+  void first(const std::function<void()>& action);
+
+  /// Every rank does its own; then the first one acts with what all ranks have told, by rank.
+  void all_then_first(const std::function<std::string()>& each,
+                      const std::function<void(const std::vector<std::string>&)>& then);
+
+  /// Called by another thread: while set, whoever waits for other ranks throws Error instead.
+  void give_up(bool given_up) { given_up_ = given_up; }
+
+ private:
+  void act_and_tell(const std::function<void()>& action);
+  void hear_verdict();
+  std::vector<std::string> collect(const std::string& own);
+  std::string await(const std::string& key, int64_t from_rank) const;
+  std::string key(const char* what, int64_t rank) const;
+
+  dist::World world_;
+  dist::SideBoard board_;
+  int64_t step_ = 0;
+  std::vector<std::string> heard_;  // keys that everybody has read
+  std::atomic<bool> given_up_{false};
+};
+
+}  // namespace gear::train
