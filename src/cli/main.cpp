@@ -12,6 +12,7 @@
 #include "gear/core/error.h"
 #include "gear/core/log.h"
 #include "gear/core/text.h"
+#include "gear/dist/lost_rank.h"
 
 namespace gear::cli {
 namespace {
@@ -78,6 +79,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     const int status = app.exit(error);  // prints help, version, or what is wrong
     return status == 0 ? exit_code::kSuccess : exit_code::kUserError;
+  } catch (const dist::LostRank& error) {
+    log::error(error.what());
+    return exit_code::kRankLost;
   } catch (const Error& error) {
     return user_error(error.what());
   } catch (const std::filesystem::filesystem_error& error) {

@@ -1,7 +1,9 @@
 #include "cli/run_setup.h"
 
 #include <ATen/Parallel.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <thread>
@@ -97,6 +99,16 @@ bool starts_anew(const train::RunConfig& config, const train::Resume& resume) {
   return train::CheckpointStore(run_dir / "checkpoints", /*keep=*/1).list().empty();
 }
 
+/// The cores of this process among so many on the machine. A scheduler may have granted it some of
+/// its own.
+int64_t own_cores(int64_t processes) {
+  const auto cores = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
+  cpu_set_t granted;
+  CPU_ZERO(&granted);
+  const bool known = sched_getaffinity(0, sizeof granted, &granted) == 0;
+  return std::clamp<int64_t>(cores / processes, 1, known ? CPU_COUNT(&granted) : cores);
+}
+
 }  // namespace
 
 ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::string>& overrides,
@@ -111,9 +123,8 @@ ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::s
   return run;
 }
 
-void use_threads(int64_t threads) {
-  const auto cores = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
-  at::set_num_threads(static_cast<int>(threads > 0 ? threads : cores));
+void use_threads(int64_t threads, int64_t processes) {
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : own_cores(processes)));
 }
 
 LoadedPair load_pair(const std::string& path, const PairOptions& options) {

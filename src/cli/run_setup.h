@@ -26,8 +26,9 @@ struct ResolvedRun {
 ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::string>& overrides,
                         const train::Resume& resume);
 
-/// LibTorch's threads: as configured, or one per core.
-void use_threads(int64_t threads);
+/// LibTorch's threads: as configured, or one per core that this process has beside the others of
+/// the run on this machine.
+void use_threads(int64_t threads, int64_t processes = 1);
 
 /// Tokenizer and transformer of a checkpoint (or of a run's newest one) in eval mode: the averaged
 /// pair, or the live one. `ar` is empty for runs of the recipe `tokenizer`.

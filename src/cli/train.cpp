@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "cli/commands.h"
+#include "cli/launch.h"
 #include "cli/preview.h"
 #include "cli/report.h"
 #include "cli/run_setup.h"
@@ -24,6 +25,7 @@ struct TrainOptions {
   std::vector<std::string> overrides;
   std::string resume = "auto";
   bool print_config = false;
+  LaunchArguments launch;
 };
 
 /// Reconstruction scores on the held-out set, live and averaged.
@@ -81,6 +83,10 @@ int train_run(const TrainOptions& options) {
     return exit_code::kSuccess;
   }
   const auto resume = train::Resume::parse(options.resume);
+  if (is_launcher(options.launch)) {
+    config::load<train::RunConfig>(options.config, options.overrides);  // not an error a rank
+    return launch_ranks(options.launch);
+  }
   const ResolvedRun run = resolve_run(options.config, options.overrides, resume);
   const auto& config = run.config;
   std::shared_ptr<const data::ImageFolder> held_out;
@@ -144,9 +150,11 @@ void add_train_command(CLI::App& app, int& exit_status) {
       ->capture_default_str();
   command->add_flag("--print-config", options->print_config,
                     "Print the whole configuration with help as comments, and stop");
+  add_launch_options(*command, options->launch);
   command->footer(
       "Exit codes: 0 finished, 2 a mistake in the input (one sentence), 75 stopped by SIGINT,\n"
-      "SIGTERM or SIGUSR1 after writing a checkpoint (the same command resumes).\n"
+      "SIGTERM or SIGUSR1 after writing a checkpoint (the same command resumes), 69 another rank\n"
+      "is missing, has ended or hangs (it is named).\n"
       "Example: gear train configs/quickstart_tokenizer.yaml --set steps=500");
   command->callback([options, &exit_status] { exit_status = train_run(*options); });
 }

@@ -134,8 +134,7 @@ TEST(Launcher, FindsAPortAndReplacesAnOldPlace) {
 }
 
 TEST(Launcher, LinesOfAllButRankZeroTellTheirRankAndStayWhole) {
-  const std::string write =
-      "printf 'first '; printf error >&2; sleep 0.1; printf 'line\\nrest'";
+  const std::string write = "printf 'first '; printf error >&2; sleep 0.1; printf 'line\\nrest'";
   const Outcome others = launched(shell("test $RANK = 0 || { " + write + "; }"));
   EXPECT_EQ(others.out, "[rank 1] first line\n[rank 1] rest\n");
   EXPECT_EQ(others.err, "[rank 1] error\n");
@@ -154,9 +153,11 @@ TEST(Launcher, NoOutputIsLostAtTheEnd) {
 TEST(Launcher, NamesTheRankThatFailsAndKillsThoseThatGoOn) {
   const Outcome outcome = launched(shell("test $RANK = 0 || exit 3; exec sleep 1000"));
   EXPECT_EQ(outcome.code, 3);
-  EXPECT_THAT(outcome.err, ContainsRegex("error: rank 1 \\(process [0-9]+\\) ended with exit code 3"));
-  EXPECT_THAT(outcome.err, ContainsRegex("error: rank 0 \\(process [0-9]+\\) did not end within 1 s "
-                                         "of the failure and was killed"));
+  EXPECT_THAT(outcome.err,
+              ContainsRegex("error: rank 1 \\(process [0-9]+\\) ended with exit code 3"));
+  EXPECT_THAT(outcome.err,
+              ContainsRegex("error: rank 0 \\(process [0-9]+\\) did not end within 1 s "
+                            "of the failure and was killed"));
 }
 
 TEST(Launcher, OthersMayEndByThemselvesAfterAFailure) {
@@ -168,11 +169,13 @@ TEST(Launcher, OthersMayEndByThemselvesAfterAFailure) {
 TEST(Launcher, ARankThatLostAnotherIsNotTheCause) {
   const Outcome outcome = launched(shell("test $RANK = 1 || exit 69; sleep 0.2; exit 2"));
   EXPECT_EQ(outcome.code, exit_code::kUserError);
-  EXPECT_THAT(outcome.err, ContainsRegex("error: rank 1 \\(process [0-9]+\\) ended with exit code 2"));
+  EXPECT_THAT(outcome.err,
+              ContainsRegex("error: rank 1 \\(process [0-9]+\\) ended with exit code 2"));
   EXPECT_THAT(outcome.err, Not(HasSubstr("rank 0")));
   const Outcome all = launched(shell("exit 69"));
   EXPECT_EQ(all.code, exit_code::kRankLost);
-  EXPECT_THAT(all.err, ContainsRegex("error: rank [01] \\(process [0-9]+\\) ended with exit code 69"));
+  EXPECT_THAT(all.err,
+              ContainsRegex("error: rank [01] \\(process [0-9]+\\) ended with exit code 69"));
 }
 
 TEST(Launcher, AKilledRankIsLostAndACrashedOneIsADefect) {
@@ -188,7 +191,8 @@ TEST(Launcher, AKilledRankIsLostAndACrashedOneIsADefect) {
 TEST(Launcher, AStoppedRankIsKilledWhenTheOthersHaveGivenUp) {
   const Outcome outcome = launched(shell("test $RANK = 0 && exit 69; kill -STOP $$"));
   EXPECT_EQ(outcome.code, exit_code::kRankLost);
-  EXPECT_THAT(outcome.err, ContainsRegex("error: rank 1 \\(process [0-9]+\\) did not end within 1 s"));
+  EXPECT_THAT(outcome.err,
+              ContainsRegex("error: rank 1 \\(process [0-9]+\\) did not end within 1 s"));
 }
 
 TEST(Launcher, RanksThatWereInterruptedAndSavedAreNoFailure) {
