@@ -54,7 +54,7 @@ class Preview {
       rows = {inputs_.cpu(), models::to_uint8(reconstruction).cpu()};
     }
     if (networks.ar) rows.push_back(samples(networks, columns));
-    io::write_png(path, sample::image_grid(at::cat(rows), columns));
+    if (!path.empty()) io::write_png(path, sample::image_grid(at::cat(rows), columns));
   }
 
  private:

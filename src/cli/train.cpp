@@ -1,4 +1,5 @@
 #include <CLI/App.hpp>
+#include <chrono>
 #include <cstdio>
 
 #include "cli/commands.h"
@@ -6,14 +7,20 @@
 #include "cli/preview.h"
 #include "cli/report.h"
 #include "cli/run_setup.h"
+#include "gear/config/text.h"
 #include "gear/core/device.h"
 #include "gear/core/log.h"
 #include "gear/core/signals.h"
 #include "gear/core/text.h"
 #include "gear/data/loader.h"
+#include "gear/dist/placement.h"
+#include "gear/dist/same_run.h"
+#include "gear/dist/world.h"
 #include "gear/eval/reconstruction.h"
 #include "gear/train/memory_estimate.h"
 #include "gear/train/recipe_factory.h"
+#include "gear/train/sharding/parallel.h"
+#include "gear/train/step_division.h"
 #include "gear/train/stored_indices.h"
 #include "gear/train/trainer.h"
 
@@ -43,7 +50,7 @@ train::Metrics evaluate(const train::RunConfig& config, train::Recipe& recipe,
   return metrics;
 }
 
-void describe(const ResolvedRun& run) {
+void describe(const ResolvedRun& run, const dist::World& world) {
   const auto& config = run.config;
   run.data.describe(config.data);
   if (run.data.images && config.data.val_path.empty()) {
@@ -59,6 +66,9 @@ void describe(const ResolvedRun& run) {
             " of " + format_count(config.tokenizer.quantizer.codebook_size) + " codes; " +
             device_name(device) + ", " + std::to_string(at::get_num_threads()) + " threads, " +
             config::detail::format(config.precision));
+  if (world.is_single()) return;
+  log::info(std::to_string(world.size()) + " ranks started by " + world.placement().launcher +
+            ", parallel.shard " + config::detail::format(config.parallel.shard));
 }
 
 /// Fails when the run knows its tokenizer and stored indices come from another one.
@@ -75,6 +85,82 @@ void print_config(const TrainOptions& options) {
   std::fputs(config::dump(config).c_str(), stdout);
 }
 
+/// Which ranks write a checkpoint together.
+train::SaveLayout save_layout(const train::Parallel& parallel) {
+  const bool divided = parallel.config.shard != train::ShardMode::kNone;
+  return {.world = parallel.world,
+          .replica = divided ? parallel.replicas.rank() : 0,
+          .replicas = divided ? parallel.replicas.size() : 1,
+          .shard_mode = config::detail::format(parallel.config.shard)};
+}
+
+/// Where networks are divided all ranks must look at the same pictures, so each looks at all.
+data::LoaderShare whole_set(data::LoaderShare share) {
+  share.rank = 0;
+  share.world_size = 1;
+  return share;
+}
+
+/// The run of this process, which is one of the ranks of `world`.
+int train_as_rank(const ResolvedRun& run, const train::Resume& resume, const dist::World& world) {
+  const auto& config = run.config;
+  auto facts = dist::program_facts(GEAR_VERSION);
+  for (auto& fact : config::flat_keys(config::dump(config))) facts.push_back(std::move(fact));
+  dist::expect_same_run(world, facts);
+  const train::StepDivision division = train::divide_step(config, world.size());
+  std::shared_ptr<const data::ImageFolder> held_out;
+  if (!config.data.val_path.empty())
+    held_out = std::make_shared<data::ImageFolder>(config.data.val_path);
+  const auto device = resolve_device(config.device);
+  const int64_t neighbours = world.placement().local_world_size;
+  train::expect_enough_memory(config,
+                              available_memory(device) / (device.is_cpu() ? neighbours : 1));
+  use_threads(config.threads, neighbours);
+
+  const train::Parallel parallel = train::make_parallel(world, config.parallel);
+  train::RunFolder folder({.path = config.run_dir,
+                           .config_yaml = config::dump(config),
+                           .resume = resume,
+                           .keep_checkpoints = config.output.keep_checkpoints,
+                           .data = run.data.fingerprint(),
+                           .layout = save_layout(parallel)});
+  install_stop_signals();
+  describe(run, world);
+  auto built = train::make_recipe(
+      config, folder.start() ? train::WeightSource::kCheckpoint : train::WeightSource::kInit,
+      parallel);
+  for (const std::string& notice : built.notices) log::info(notice);
+  if (world.is_first()) {
+    for (const std::string& warning : built.warnings) log::warn(warning);
+  }
+
+  const data::LoaderShare share{.rank = world.rank(),
+                                .world_size = world.size(),
+                                .micro_batch_size = division.micro_batch_size,
+                                .seed = static_cast<uint64_t>(config.seed)};
+  const OpenedSource source = open_source(run.data, config.data, share, device);
+  train::TrainerHooks hooks;
+  hooks.preview = make_preview(run, held_out.get(), *built.recipe, device);
+  std::optional<data::ValidationLoader> validation;
+  if (config.output.eval_every > 0) {
+    validation.emplace(held_out, config.data, whole_set(share));
+    hooks.evaluate = [&](int64_t) { return evaluate(config, *built.recipe, *validation); };
+  }
+  const bool resumed = folder.start().has_value();
+  if (!resumed) expect_own_indices(run.data, *built.recipe);
+  train::Trainer trainer(config, *built.recipe, *source.batches, folder, hooks);
+  if (resumed) expect_own_indices(run.data, *built.recipe);  // the weights are there only now
+  const auto outcome = trainer.run();
+  if (world.is_first()) {
+    write_report({config.run_dir}, {}, std::filesystem::path(config.run_dir) / "report.html");
+  }
+  if (source.bad_images() > 0) {
+    log::warn(std::to_string(source.bad_images()) +
+              " unreadable images were skipped (named above)");
+  }
+  return outcome == train::TrainOutcome::kFinished ? exit_code::kSuccess : exit_code::kInterrupted;
+}
+
 int train_run(const TrainOptions& options) {
   const bool defaults_alone = options.print_config && options.overrides.empty();
   if (options.config.empty() && !defaults_alone) throw CLI::RequiredError("config");
@@ -87,49 +173,20 @@ int train_run(const TrainOptions& options) {
     config::load<train::RunConfig>(options.config, options.overrides);  // not an error a rank
     return launch_ranks(options.launch);
   }
+  const dist::Placement place = dist::placement_from_environment();
+  if (place.rank > 0) log::set_quiet(true);
+  if (!place.notice.empty()) log::warn(place.notice);
+  use_gpu(place.local_rank);
   const ResolvedRun run = resolve_run(options.config, options.overrides, resume);
-  const auto& config = run.config;
-  std::shared_ptr<const data::ImageFolder> held_out;
-  if (!config.data.val_path.empty())
-    held_out = std::make_shared<data::ImageFolder>(config.data.val_path);
-  const auto device = resolve_device(config.device);
-  train::expect_enough_memory(config, available_memory(device));
-  use_threads(config.threads);
-
-  train::RunFolder folder({.path = config.run_dir,
-                           .config_yaml = config::dump(config),
-                           .resume = resume,
-                           .keep_checkpoints = config.output.keep_checkpoints,
-                           .data = run.data.fingerprint()});
-  install_stop_signals();
-  describe(run);
-  auto built = train::make_recipe(
-      config, folder.start() ? train::WeightSource::kCheckpoint : train::WeightSource::kInit);
-  for (const std::string& notice : built.notices) log::info(notice);
-  for (const std::string& warning : built.warnings) log::warn(warning);
-
-  const data::LoaderShare share{
-      .micro_batch_size = config.data.batch_size / config.optimizer.accumulation,
-      .seed = static_cast<uint64_t>(config.seed)};
-  const OpenedSource source = open_source(run.data, config.data, share, device);
-  train::TrainerHooks hooks;
-  hooks.preview = make_preview(run, held_out.get(), *built.recipe, device);
-  std::optional<data::ValidationLoader> validation;
-  if (config.output.eval_every > 0) {
-    validation.emplace(held_out, config.data, share);
-    hooks.evaluate = [&](int64_t) { return evaluate(config, *built.recipe, *validation); };
+  const dist::World world =
+      dist::connect(place, {.device = resolve_device(run.config.device),
+                            .timeout = std::chrono::seconds(run.config.parallel.timeout_seconds)});
+  try {
+    return train_as_rank(run, resume, world);
+  } catch (const std::exception& error) {
+    world.fail_others(error.what());
+    throw;
   }
-  const bool resumed = folder.start().has_value();
-  if (!resumed) expect_own_indices(run.data, *built.recipe);
-  train::Trainer trainer(config, *built.recipe, *source.batches, folder, hooks);
-  if (resumed) expect_own_indices(run.data, *built.recipe);  // the weights are there only now
-  const auto outcome = trainer.run();
-  write_report({config.run_dir}, {}, std::filesystem::path(config.run_dir) / "report.html");
-  if (source.bad_images() > 0) {
-    log::warn(std::to_string(source.bad_images()) +
-              " unreadable images were skipped (named above)");
-  }
-  return outcome == train::TrainOutcome::kFinished ? exit_code::kSuccess : exit_code::kInterrupted;
 }
 
 }  // namespace

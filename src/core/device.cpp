@@ -37,11 +37,31 @@ bool cpu_has(const std::string& feature) {
   return false;
 }
 
+c10::DeviceIndex current_gpu() {
+#ifdef GEAR_WITH_CUDA
+  int number = 0;
+  if (cudaGetDevice(&number) == cudaSuccess) return static_cast<c10::DeviceIndex>(number);
+#endif
+  return 0;
+}
+
 }  // namespace
+
+void use_gpu([[maybe_unused]] int64_t number) {
+#ifdef GEAR_WITH_CUDA
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) return;
+  if (number >= count) {
+    fail("this machine has ", count, " GPUs, too few for rank ", number,
+         " of it (counted from 0); start at most ", count, " ranks on a machine");
+  }
+  cudaSetDevice(static_cast<int>(number));
+#endif
+}
 
 c10::Device resolve_device(DeviceChoice choice) {
   if (choice == DeviceChoice::kCpu) return c10::kCPU;
-  if (at::globalContext().hasCUDA()) return c10::Device(c10::kCUDA, 0);
+  if (at::globalContext().hasCUDA()) return c10::Device(c10::kCUDA, current_gpu());
   if (choice == DeviceChoice::kAuto) return c10::kCPU;
 #ifdef GEAR_WITH_CUDA
   fail("device: cuda was asked for, but CUDA finds no GPU here; gear doctor tells what is there, ",

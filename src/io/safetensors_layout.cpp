@@ -28,8 +28,7 @@ void check_names(const std::string& path, const std::vector<TensorOutline>& tens
     if (tensor.name == "__metadata__") fail(path, ": a tensor must not be named __metadata__");
     if (!seen.insert(tensor.name).second) fail(path, ": two tensors are named ", tensor.name);
     if (safetensors_dtype_name(tensor.dtype).empty()) {
-      fail(path, ": ", tensor.name, ": safetensors has no dtype for ",
-           c10::toString(tensor.dtype));
+      fail(path, ": ", tensor.name, ": safetensors has no dtype for ", c10::toString(tensor.dtype));
     }
   }
 }

@@ -1,6 +1,10 @@
 #include "gear/train/trainer.h"
 
+#include <ATen/ops/tensor.h>
+
+#include <string>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "gear/core/log.h"
@@ -15,11 +19,28 @@ constexpr int64_t kMostSkippedInARow = 10;
 
 bool due(int64_t step, int64_t every) { return every > 0 && step > 0 && step % every == 0; }
 
+bool agreed_by_first(bool answer, const dist::World& world) {
+  return world.share(answer ? "yes" : "no").front() == "yes";
+}
+
+/// The networks of a recipe are brought together as long as it lives.
+class OpenNetworks {
+ public:
+  explicit OpenNetworks(Recipe& recipe) : recipe_(recipe) { recipe_.open_networks(); }
+  ~OpenNetworks() { recipe_.close_networks(); }
+  OpenNetworks(const OpenNetworks&) = delete;
+  OpenNetworks& operator=(const OpenNetworks&) = delete;
+
+ private:
+  Recipe& recipe_;
+};
+
 }  // namespace
 
 Trainer::Trainer(const RunConfig& config, Recipe& recipe, BatchSource& source, RunFolder& folder,
                  TrainerHooks hooks)
     : config_(config),
+      division_(divide_step(config, folder.world().size())),
       recipe_(recipe),
       source_(source),
       folder_(folder),
@@ -33,9 +54,12 @@ Trainer::Trainer(const RunConfig& config, Recipe& recipe, BatchSource& source, R
   folder_.save_config();
   log_ = std::make_unique<RunLog>(config_, folder_, position_.step);
   // What a stop, an error or a kill between checkpoint and evaluation left out is done first.
-  if (has_evaluation(folder_.metrics_path(), position_.step)) evaluated_step_ = position_.step;
   std::error_code ignored;
-  if (std::filesystem::exists(preview_path(), ignored)) previewed_step_ = position_.step;
+  const bool evaluated = has_evaluation(folder_.metrics_path(), position_.step);
+  const bool previewed = std::filesystem::exists(preview_path(), ignored);
+  // As the first rank sees it: file systems may show others a state of before.
+  if (agreed_by_first(evaluated, folder_.world())) evaluated_step_ = position_.step;
+  if (agreed_by_first(previewed, folder_.world())) previewed_step_ = position_.step;
 }
 
 Trainer::~Trainer() = default;
@@ -49,8 +73,7 @@ void Trainer::restore() {
     position_.step = stored.step;
     position_.samples = stored.samples;
     // In images, so that the run goes on at the same place when the size of a micro-batch changed.
-    position_.micro_batches =
-        stored.samples * config_.optimizer.accumulation / config_.data.batch_size;
+    position_.micro_batches = stored.samples / division_.micro_batch_size;
     if (folder_.start_is_own()) saved_step_ = stored.step;
     log::info("going on from " + checkpoint->folder().string() + ", step " +
               format_count(position_.step));
@@ -76,11 +99,27 @@ void Trainer::finish_saving() {
   tell_saved();
 }
 
-/// Between two steps: an error of a save must not wait for the next one. Several ranks, which would
-/// have to agree first, hear of it there.
+/// Between two steps: an error of a save must not wait for the next one.
 void Trainer::look_after_saving() {
-  if (writer_.failed() && folder_.world().is_single()) writer_.wait();
+  if (save_failed_) writer_.wait();
   tell_saved();
+}
+
+/// A signal that any of the ranks has received, or 0; also learns whether a save has failed
+/// somewhere.
+int Trainer::agreed_stop_signal() {
+  const int own = hooks_.stop ? hooks_.stop() : 0;
+  const dist::World& world = folder_.world();
+  if (world.is_single()) {
+    save_failed_ = writer_.failed();
+    return own;
+  }
+  const Tensor all = world.stack(
+      at::tensor({static_cast<int64_t>(own), static_cast<int64_t>(writer_.failed())}, at::kLong)
+          .to(world.device()));  // [W, 2]
+  const Tensor most = std::get<0>(all.max(0)).cpu();
+  save_failed_ = most[1].item<int64_t>() != 0;
+  return static_cast<int>(most[0].item<int64_t>());
 }
 
 void Trainer::tell_saved() {
@@ -107,7 +146,8 @@ auto Trainer::saving_on_error(Action&& action) {
 TrainOutcome Trainer::run() {
   save_unsaved();  // what another run's checkpoint holds is part of this run from now on
   while (true) {
-    const int signal = hooks_.stop ? hooks_.stop() : 0;
+    const int signal = agreed_stop_signal();
+    look_after_saving();
     if (signal != 0 && (!finished() || evaluation_due() || preview_due())) {
       save_unsaved();
       finish_saving();
@@ -119,7 +159,6 @@ TrainOutcome Trainer::run() {
     if (finished()) break;
     train_step(saving_on_error([this] { return next_batches(); }));
     log_->progress(position_.step);
-    look_after_saving();
     if (finished() || due(position_.step, config_.output.checkpoint_every)) save_unsaved();
   }
   finish_saving();
@@ -130,13 +169,15 @@ TrainOutcome Trainer::run() {
 
 std::vector<data::Batch> Trainer::next_batches() {
   std::vector<data::Batch> micro_batches;
-  for (int64_t i = 0; i < config_.optimizer.accumulation; ++i) {
+  folder_.world().doing("waiting for data of step " + std::to_string(position_.step + 1));
+  for (int64_t i = 0; i < division_.passes; ++i) {
     micro_batches.push_back(source_.next());
   }
   return micro_batches;
 }
 
 void Trainer::train_step(const std::vector<data::Batch>& micro_batches) {
+  folder_.world().doing("step " + std::to_string(position_.step + 1));
   const bool logged =
       due(position_.step + 1, config_.output.log_every) || position_.step + 1 == config_.steps;
   try {
@@ -149,7 +190,7 @@ void Trainer::train_step(const std::vector<data::Batch>& micro_batches) {
     handle_nonfinite(error);
     ++position_.step;
   }
-  position_.micro_batches += config_.optimizer.accumulation;
+  position_.micro_batches += division_.micro_batches;
   position_.samples += config_.data.batch_size;
 }
 
@@ -169,13 +210,17 @@ std::filesystem::path Trainer::preview_path() const {
 
 void Trainer::evaluate_and_preview() {
   const int64_t step = position_.step;
+  if (!evaluation_due() && !preview_due()) return;
+  folder_.world().doing("evaluation after step " + std::to_string(step));
+  const OpenNetworks whole(recipe_);
   if (evaluation_due()) {
     log_->evaluation(step, hooks_.evaluate(step).host_values());
     evaluated_step_ = step;
   }
   if (preview_due()) {
-    hooks_.preview(step, preview_path());
-    log_->preview(step, preview_path());
+    const bool first = folder_.world().is_first();
+    hooks_.preview(step, first ? preview_path() : std::filesystem::path());
+    if (first) log_->preview(step, preview_path());
     previewed_step_ = step;
   }
 }
@@ -190,6 +235,7 @@ void Trainer::handle_nonfinite(const NonFiniteError& error) {
     const std::string name = first_nonfinite(group.tensors);
     if (!name.empty() && damaged.empty()) damaged = group.name + "." + name;
   }
+  damaged = dist::first_of_ranks(damaged, folder_.world());
   const bool skip = config_.optimizer.on_nonfinite == OnNonfinite::kSkip;
   if (skip && damaged.empty() && ++skipped_in_a_row_ <= kMostSkippedInARow) {
     log::warn(what + "; the step is skipped");

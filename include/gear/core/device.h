@@ -2,6 +2,7 @@
 
 #include <c10/core/Device.h>
 
+#include <cstdint>
 #include <string>
 
 namespace gear {
@@ -9,8 +10,12 @@ namespace gear {
 /// What a user asks for; the names in files and on the command line are auto, cpu, cuda.
 enum class DeviceChoice { kAuto, kCpu, kCuda };
 
-/// Where to compute. kAuto: the first GPU that CUDA can use, else the CPU. Throws Error when kCuda
-/// is asked for where there is none.
+/// Makes GPU `number` the one of this process. Throws Error when there is no such GPU. Without CUDA
+/// it does nothing.
+void use_gpu(int64_t number);
+
+/// Where to compute. kAuto: the GPU of this process (the first, unless use_gpu() chose another),
+/// else the CPU. Throws Error when kCuda is asked for where there is none.
 c10::Device resolve_device(DeviceChoice choice);
 
 /// Whether the device multiplies bfloat16 in hardware (AMX or AVX512_BF16; compute capability 8).

@@ -12,6 +12,7 @@
 #include "gear/train/recipe.h"
 #include "gear/train/run_config.h"
 #include "gear/train/run_folder.h"
+#include "gear/train/step_division.h"
 
 namespace gear::train {
 
@@ -20,7 +21,8 @@ class RunLog;
 /// What the command line lends the trainer; each may be left out. They run between two steps and
 /// must leave networks and their train/eval mode as they found them.
 struct TrainerHooks {
-  /// Draws a picture grid for the run's state after `step` updates into the PNG file `path`.
+  /// Draws a picture grid for the run's state after `step` updates into the PNG file `path`; on
+  /// other ranks than the first, where `path` is empty, only computes it.
   std::function<void(int64_t step, const std::filesystem::path& path)> preview{};
   /// Measures the networks after `step` updates; logged under the names it returns.
   std::function<Metrics(int64_t step)> evaluate{};
@@ -32,9 +34,12 @@ enum class TrainOutcome { kFinished, kInterrupted };
 
 /// The loop around any recipe: data, random streams, logs, previews, checkpoints, stopping.
 ///
-/// Every step starts by seeding LibTorch's generators from (seed, step), and the data position is
-/// part of a checkpoint, so a run that is killed and resumed repeats the uninterrupted one bit for
-/// bit: weights, moments, averages, and metrics.jsonl except its `time/` fields.
+/// Random numbers follow from the seed and the place of a micro-batch in the run, and the data
+/// position is part of a checkpoint, so a run that is killed and resumed repeats the uninterrupted
+/// one bit for bit: weights, moments, averages, and metrics.jsonl except its `time/` fields.
+///
+/// Every rank of the run folder's world has such an object and does the same at the same time; the
+/// first one writes.
 class Trainer {
  public:
   /// Loads the checkpoint the run folder starts from, if any, into the recipe. Throws Error when it
@@ -54,6 +59,7 @@ class Trainer {
 
  private:
   void restore();
+  int agreed_stop_signal();
   bool finished() const { return position_.step >= config_.steps; }
   bool evaluation_due() const;
   bool preview_due() const;
@@ -72,6 +78,7 @@ class Trainer {
   void clear_gradients();
 
   const RunConfig config_;
+  const StepDivision division_;
   Recipe& recipe_;
   BatchSource& source_;
   RunFolder& folder_;
@@ -81,6 +88,7 @@ class Trainer {
   int64_t evaluated_step_ = -1;  // the last one
   int64_t previewed_step_ = -1;
   int64_t skipped_in_a_row_ = 0;
+  bool save_failed_ = false;  // on some rank
   std::unique_ptr<RunLog> log_;
   CheckpointWriter writer_;  // goes before log_, which it syncs
 };
