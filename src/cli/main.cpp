@@ -72,6 +72,7 @@ int run(int argc, char** argv) {
   add_report_command(app);
   add_doctor_command(app);
   add_bench_command(app);
+  add_plan_command(app);
   try {
     expect_known_command(app, argc, argv);
     app.parse(argc, argv);

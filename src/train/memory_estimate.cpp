@@ -4,55 +4,27 @@
 #include <array>
 
 #include "gear/core/text.h"
-#include "gear/models/ar/ar_model.h"
-#include "gear/models/ar/projector.h"
 #include "gear/models/critics/lpips.h"
-#include "gear/models/critics/patch_gan.h"
 #include "gear/models/teachers/teacher.h"
 #include "gear/nn/meta_scope.h"
+#include "gear/train/trained_networks.h"
 
 namespace gear::train {
 namespace {
 
 constexpr double kFloat = 4.0;
 
-// Copies of a network's weights that a run holds.
-constexpr double kFrozen = 1.0;
-constexpr double kTrained = 4.0;          // weight, gradient, two moments
-constexpr double kTrainedAveraged = 5.0;  // and the moving average
-
-double parameter_bytes(const torch::nn::Module& module, double copies) {
+double parameter_bytes(const torch::nn::Module& module) {
   double count = 0.0;
   for (const auto& parameter : module.parameters()) count += static_cast<double>(parameter.numel());
-  return kFloat * copies * count;
+  return kFloat * count;
 }
 
-/// Bytes of everything that belongs to networks, all of them built without storage.
-double network_bytes(const RunConfig& config) {
-  const nn::MetaScope meta;
-  const bool trains_tokenizer = config.recipe != RecipeKind::kAr;
-  const bool trains_ar = config.recipe != RecipeKind::kTokenizer;
-  double bytes = parameter_bytes(*models::make_tokenizer(config.tokenizer),
-                                 trains_tokenizer ? kTrainedAveraged : kFrozen);
-  if (trains_tokenizer && config.loss.perceptual > 0.0) {
-    bytes += parameter_bytes(*models::make_lpips("", ""), kFrozen);
-  }
-  if (trains_tokenizer && config.loss.gan > 0.0) {
-    bytes += parameter_bytes(*models::PatchGan(config.discriminator), kTrained);
-  }
-  if (!trains_ar) return bytes;
-  bytes += parameter_bytes(*models::ArModel(config.resolved_ar()), kTrainedAveraged);
-  if (config.loss.repa) {
-    models::TeacherConfig shapes = config.teacher;
-    shapes.weights.clear();  // the shapes are enough
-    std::vector<int64_t> widths;
-    for (const auto& single : models::single_teachers(shapes)) {
-      const auto teacher = models::make_teacher(single, config.grid());
-      bytes += parameter_bytes(*teacher, kFrozen);
-      widths.push_back(teacher->feature_dim());
-    }
-    bytes += parameter_bytes(*models::Projector(config.ar.dim, config.loss.projector_dim, widths),
-                             kTrained);
+double trained_bytes(const RunConfig& config) {
+  constexpr double kCopies = 4.0;  // weight, gradient, two moments
+  double bytes = 0.0;
+  for (const TrainedNetwork& network : trained_networks(config)) {
+    bytes += parameter_bytes(*network.module) * (kCopies + (network.averaged ? 1.0 : 0.0));
   }
   return bytes;
 }
@@ -125,45 +97,55 @@ double tokenizer_update_bytes(const RunConfig& config, double activation_bytes) 
   return bytes;
 }
 
-/// Bytes of update (3), per image: the whole transformer and the copies of its logits.
+/// Bytes of update (3), per image: the whole transformer. Logits exist in blocks only.
 double ar_update_bytes(const RunConfig& config, double activation_bytes) {
-  constexpr double kLogitCopies = 3.0;  // logits, their softmax, their gradient
   const models::ArConfig ar = config.resolved_ar();
-  return activation_bytes * ar_block_values(ar, ar.depth) +
-         kFloat * kLogitCopies * static_cast<double>(ar.num_tokens * ar.vocab_size);
-}
-
-/// Bytes of the copies of the [tokens, K] matrix, per image: cost, entropy terms, soft read-out.
-double read_out_bytes(const RunConfig& config) {
-  const double copies = config.recipe == RecipeKind::kGear ? 8.0 : 5.0;
-  const auto& quantizer = config.tokenizer.quantizer;
-  return copies * kFloat *
-         static_cast<double>(config.grid() * config.grid() * quantizer.groups *
-                             quantizer.num_ids());
+  return activation_bytes * ar_block_values(ar, ar.depth);
 }
 
 }  // namespace
 
-MemoryEstimate estimate_memory(const RunConfig& config) {
+double frozen_bytes(const RunConfig& config) {
+  const nn::MetaScope meta;
+  double bytes = 0.0;
+  if (config.recipe == RecipeKind::kAr) {
+    bytes += parameter_bytes(*models::make_tokenizer(config.tokenizer));
+  } else if (config.loss.perceptual > 0.0) {
+    bytes += parameter_bytes(*models::make_lpips("", ""));
+  }
+  if (config.recipe == RecipeKind::kTokenizer || !config.loss.repa) return bytes;
+  models::TeacherConfig shapes = config.teacher;
+  shapes.weights.clear();  // the shapes are enough
+  for (const auto& single : models::single_teachers(shapes)) {
+    bytes += parameter_bytes(*models::make_teacher(single, config.grid()));
+  }
+  return bytes;
+}
+
+double activation_bytes_per_image(const RunConfig& config) {
   const double activation_bytes = config.precision == Precision::kBf16 ? 2.5 : kFloat;
-  const double images = static_cast<double>(config.data.batch_size / config.optimizer.accumulation);
-  double tokenizer_update = 0.0, ar_update = 0.0, read_out = 0.0;
+  double tokenizer_update = 0.0, ar_update = 0.0;
   if (config.recipe != RecipeKind::kAr) {
     tokenizer_update = tokenizer_update_bytes(config, activation_bytes);
-    read_out = read_out_bytes(config);
   }
-  if (config.recipe != RecipeKind::kTokenizer)
+  if (config.recipe != RecipeKind::kTokenizer) {
     ar_update = ar_update_bytes(config, activation_bytes);
+  }
   // Update (1) ends, and with it its graph, before update (3) begins.
-  return {.parameters = network_bytes(config),
-          .activations = images * std::max(tokenizer_update, ar_update),
-          .read_out = images * read_out};
+  return std::max(tokenizer_update, ar_update);
+}
+
+MemoryEstimate estimate_memory(const RunConfig& config) {
+  const nn::MetaScope meta;
+  const double images = static_cast<double>(config.data.batch_size / config.optimizer.accumulation);
+  return {.parameters = trained_bytes(config) + frozen_bytes(config),
+          .activations = images * activation_bytes_per_image(config)};
 }
 
 void expect_enough_memory(const RunConfig& config, double available) {
   const MemoryEstimate estimate = estimate_memory(config);
   if (estimate.total() <= available) return;
-  const double per_step = estimate.activations + estimate.read_out;
+  const double per_step = estimate.activations;
   std::string advice = "lower ar.dim, ar.depth or tokenizer.ch, or use a machine with more memory";
   if (estimate.parameters < 0.7 * available) {
     advice = "raise optimizer.accumulation (now " + std::to_string(config.optimizer.accumulation) +

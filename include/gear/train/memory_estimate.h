@@ -13,11 +13,15 @@ namespace gear::train {
 struct MemoryEstimate {
   double parameters = 0.0;   ///< weights, gradients, moments, averages; frozen networks too
   double activations = 0.0;  ///< one micro-batch of the largest update
-  double read_out = 0.0;     ///< copies of the [tokens, K] matrix
-  double total() const { return parameters + activations + read_out; }
+  double total() const { return parameters + activations; }
 };
 
 MemoryEstimate estimate_memory(const RunConfig& config);
+
+/// Of networks that the run uses without training them.
+double frozen_bytes(const RunConfig& config);
+/// What the backward pass of the largest update keeps of an image.
+double activation_bytes_per_image(const RunConfig& config);
 
 /// Throws Error when the estimate exceeds `available` bytes; the sentence says what to lower.
 void expect_enough_memory(const RunConfig& config, double available);

@@ -6,33 +6,10 @@
 #include <set>
 #include <utility>
 
-#include "gear/nn/gate.h"
 #include "train/sharding/sharded_unit.h"
+#include "train/sharding/units.h"
 
 namespace gear::train {
-namespace {
-
-std::vector<std::string> trainable_names(const torch::nn::Module& module) {
-  std::vector<std::string> names;
-  for (const auto& item : module.named_parameters()) {
-    if (item.value().requires_grad()) names.push_back(item.key());
-  }
-  return names;
-}
-
-/// The blocks of a network and the prefix of their names, "layers.3.".
-std::vector<std::pair<std::string, nn::GatedModule*>> blocks_of(torch::nn::Module& module) {
-  std::vector<std::pair<std::string, nn::GatedModule*>> blocks;
-  for (const auto& item : module.named_modules("", /*include_self=*/false)) {
-    if (auto* block = dynamic_cast<nn::GatedModule*>(item.value().get())) {
-      blocks.emplace_back(item.key() + ".", block);
-    }
-  }
-  return blocks;
-}
-
-}  // namespace
-
 ShardedNetwork::ShardedNetwork(torch::nn::Module& module, const Parallel& parallel)
     : ShardedNetwork(module, parallel, /*is_average=*/false, trainable_names(module)) {}
 
@@ -54,30 +31,21 @@ ShardedNetwork::ShardedNetwork(ShardedNetwork&&) noexcept = default;
 
 void ShardedNetwork::make_units() {
   const auto use = is_average_ ? UnitUse::kAverage : UnitUse::kTrained;
-  const auto parameters = module_.named_parameters();
-  std::set<std::string> left(trained_names_.begin(), trained_names_.end());
-  const auto take = [&](const std::string& prefix) {
-    NamedTensors taken;
-    for (const auto& item : parameters) {
-      if (!item.key().starts_with(prefix) || left.erase(item.key()) == 0) continue;
-      taken.emplace_back(item.key(), item.value());
+  std::vector<ShardedUnit*> blocks;
+  for (NetworkUnit& unit : units_of(module_, trained_names_)) {
+    units_.push_back(std::make_shared<ShardedUnit>(std::move(unit.parameters), use, parallel_));
+    if (unit.block == nullptr) {
+      root_ = units_.back();
+    } else {
+      unit.block->set_keeper(units_.back());
+      blocks.push_back(units_.back().get());
     }
-    return taken;
-  };
-  for (const auto& [prefix, block] : blocks_of(module_)) {
-    NamedTensors taken = take(prefix);
-    if (taken.empty()) continue;
-    units_.push_back(std::make_shared<ShardedUnit>(std::move(taken), use, parallel_));
-    block->set_keeper(units_.back());
+    shards_.insert(units_.back()->shards().begin(), units_.back()->shards().end());
   }
-  for (size_t i = 0; i < units_.size(); ++i) {
-    units_[i]->set_neighbours(i > 0 ? units_[i - 1].get() : nullptr,
-                              i + 1 < units_.size() ? units_[i + 1].get() : nullptr);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    blocks[i]->set_neighbours(i > 0 ? blocks[i - 1] : nullptr,
+                              i + 1 < blocks.size() ? blocks[i + 1] : nullptr);
   }
-  if (NamedTensors rest = take(""); !rest.empty()) {
-    root_ = units_.emplace_back(std::make_shared<ShardedUnit>(std::move(rest), use, parallel_));
-  }
-  for (const auto& unit : units_) shards_.insert(unit->shards().begin(), unit->shards().end());
 }
 
 NamedTensors ShardedNetwork::tensors() const {
