@@ -47,11 +47,12 @@ void print_networks(const train::RunPlan& plan) {
 }
 
 void print_memory(const train::RunConfig& config, const train::RunPlan& plan, double available) {
-  print_line("memory of a rank: " + format_bytes(plan.peak_bytes()) + " at most: " +
-             format_bytes(plan.rank_bytes()) + " for trained networks, " +
+  print_line("memory of a rank: " + format_bytes(plan.peak_bytes()) +
+             " at most: " + format_bytes(plan.rank_bytes()) + " for trained networks, " +
              format_bytes(plan.frozen_bytes) + " for frozen ones, about " +
              format_bytes(plan.activation_bytes) + " for activations (" +
-             std::to_string(plan.micro_batch_size) + " images at a time), the rest brought "
+             std::to_string(plan.micro_batch_size) +
+             " images at a time), the rest brought "
              "together during a step");
   if (plan.peak_bytes() <= available) {
     print_line("it fits in " + format_bytes(available));
@@ -101,8 +102,8 @@ void add_plan_command(CLI::App& app) {
   command->add_option("--nproc-per-node", options->ranks_per_node, "Ranks on a machine")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--memory", options->memory_gb,
-                      "GB that a rank may use; 0: what is free here")
+  command
+      ->add_option("--memory", options->memory_gb, "GB that a rank may use; 0: what is free here")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--bandwidth", options->bandwidth_gb, "GB/s that a rank sends")
       ->check(CLI::PositiveNumber)

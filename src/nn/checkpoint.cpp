@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "gear/nn/autocast.h"
+#include "gear/nn/dropout.h"
 
 namespace gear::nn {
 namespace {
@@ -66,6 +67,7 @@ struct Frame : torch::CustomClassHolder {
 
   std::function<Tensor(const Tensor&)> segment;
   Tensor random_state;
+  uint32_t next_draw = 0;
   bool autocast = false;
   at::ScalarType autocast_dtype = at::kBFloat16;
 };
@@ -80,6 +82,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 
     const auto device = x.device();
     frame->random_state = generator_state(device);
+    frame->next_draw = next_draw();
     frame->autocast = at::autocast::is_autocast_enabled(device.type());
     frame->autocast_dtype = at::autocast::get_autocast_dtype(device.type());
     const UncachedCastScope uncached;
@@ -98,6 +101,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
       const AutocastScope autocast(x.device().type(), frame->autocast, frame->autocast_dtype);
       const UncachedCastScope uncached;
       const ReplayScope replay(x.device(), frame->random_state);
+      set_next_draw(frame->next_draw);
       output = frame->segment(x);
     }
     variable_list wanted;

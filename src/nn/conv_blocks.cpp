@@ -1,12 +1,12 @@
 #include "gear/nn/conv_blocks.h"
 
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/dropout.h>
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
+#include "gear/nn/dropout.h"
 #include "gear/ops/group_norm.h"
 
 namespace gear::nn {
@@ -67,7 +67,7 @@ Tensor ResBlockImpl::forward(const Tensor& input) {
   const auto x = enter(input);
   auto h = conv1(normalise_swish(norm1, x));
   h = normalise_swish(norm2, h);
-  if (dropout > 0) h = at::dropout(h, dropout, is_training());
+  if (dropout > 0) h = nn::dropout(h, dropout, is_training());
   h = conv2(h);
   // In place: the gradient of a convolution does not need its output.
   return leave(h.add_(nin_shortcut ? nin_shortcut(x) : x));

@@ -19,12 +19,8 @@ int scaled(int count) {
 
 /// Twelve micro-batches whatever the number of ranks, so that gradients add up in the same order.
 std::vector<std::string> deterministic_settings(int64_t steps) {
-  return {"steps=" + std::to_string(steps),
-          "data.batch_size=12",
-          "optimizer.accumulation=12",
-          "parallel.deterministic=true",
-          "parallel.shard=full",
-          "output.checkpoint_every=2"};
+  return {"steps=" + std::to_string(steps), "data.batch_size=12",  "optimizer.accumulation=12",
+          "parallel.deterministic=true",    "parallel.shard=full", "output.checkpoint_every=2"};
 }
 
 std::vector<std::string> ranks(int64_t count) {

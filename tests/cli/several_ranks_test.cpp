@@ -28,9 +28,8 @@ std::vector<std::map<std::string, double>> metrics_of(const fs::path& run) {
 }
 
 std::vector<std::string> settings_for(const std::string& run, const std::string& shard) {
-  return {"run_dir=" + run,          "data.batch_size=12",       "steps=4",
-          "parallel.shard=" + shard, "ar.token_dropout=0",       "ar.residual_dropout=0",
-          "ar.ffn_dropout=0",        "output.checkpoint_every=2"};
+  return {"run_dir=" + run, "data.batch_size=12", "steps=4", "parallel.shard=" + shard,
+          "output.checkpoint_every=2"};
 }
 
 TEST(SeveralRanks, TrainLikeOneProcess) {
@@ -65,10 +64,10 @@ TEST(SeveralRanks, PreviewsAndEvaluationsAreThoseOfOneProcess) {
   const TinySetup tiny;
   const auto settings = [&](const std::string& run) {
     auto all = settings_for(run, "full");
-    all.insert(all.end(), {"parallel.deterministic=true", "optimizer.accumulation=4",
-                           "output.preview_every=2", "output.preview_images=2",
-                           "output.sample_top_k=0", "output.eval_every=2",
-                           "data.val_path=" + tiny.data().string()});
+    all.insert(all.end(),
+               {"parallel.deterministic=true", "optimizer.accumulation=4", "output.preview_every=2",
+                "output.preview_images=2", "output.sample_top_k=0", "output.eval_every=2",
+                "data.val_path=" + tiny.data().string()});
     return all;
   };
   const fs::path alone = tiny.root() / "alone";

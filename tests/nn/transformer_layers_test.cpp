@@ -2,7 +2,7 @@
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
-#include "gear/nn/drop_path.h"
+#include "gear/nn/dropout.h"
 #include "gear/nn/rms_norm.h"
 #include "gear/nn/swiglu.h"
 

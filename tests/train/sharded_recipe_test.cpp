@@ -18,8 +18,6 @@ RunConfig shared_config(RecipeKind recipe) {
   config.loss.lecam = 0.1;
   config.tokenizer.quantizer.entropy_ratio = 0.5;
   config.optimizer.warmup_steps = 2;
-  // The draws of these belong to places in a micro-batch, not to samples.
-  config.ar.token_dropout = config.ar.residual_dropout = config.ar.ffn_dropout = 0.0;
   return config;
 }
 

@@ -11,9 +11,9 @@ namespace gear::train {
 /// What a rank holds of a trained network, and what it sends and receives for it in a step.
 struct NetworkPlan {
   std::string name;
-  int64_t parameters = 0;     ///< of the whole network
-  double total_bytes = 0.0;   ///< weights, gradients, moments and average on one process
-  double rank_bytes = 0.0;    ///< of these on the largest rank, between two steps
+  int64_t parameters = 0;       ///< of the whole network
+  double total_bytes = 0.0;     ///< weights, gradients, moments and average on one process
+  double rank_bytes = 0.0;      ///< of these on the largest rank, between two steps
   double gathered_bytes = 0.0;  ///< most that is brought together beside them during a step
   double traffic_bytes = 0.0;   ///< sent by a rank in a step; as many arrive
 };

@@ -1,10 +1,9 @@
 #include "gear/models/ar/ar_block.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/dropout.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
-#include "gear/nn/drop_path.h"
+#include "gear/nn/dropout.h"
 #include "gear/nn/linear.h"
 #include "gear/nn/rotary.h"
 
@@ -87,9 +86,9 @@ Tensor ArBlockImpl::forward(const Tensor& input, const ArPositions& positions, K
   const bool training = is_training();
   const auto normed = by_stream(attention_norm, attention_norm_text, h, positions.text);
   const auto attended =
-      at::dropout(attention(normed, positions, cache), residual_dropout, training);
+      nn::dropout(attention(normed, positions, cache), residual_dropout, training);
   const auto middle = h + nn::drop_path(attended, drop_path, training);
-  const auto fed = at::dropout(feed_forward(ffn_norm(middle)), ffn_dropout, training);
+  const auto fed = nn::dropout(feed_forward(ffn_norm(middle)), ffn_dropout, training);
   return leave(middle + nn::drop_path(fed, drop_path, training));
 }
 

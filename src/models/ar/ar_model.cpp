@@ -1,13 +1,13 @@
 #include "gear/models/ar/ar_model.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/dropout.h>
 #include <ATen/ops/where.h>
 
 #include <cmath>
 
 #include "gear/core/error.h"
 #include "gear/nn/checkpoint.h"
+#include "gear/nn/dropout.h"
 #include "gear/nn/linear.h"
 #include "gear/nn/rotary.h"
 
@@ -122,7 +122,7 @@ ArOutput ArModelImpl::run(const Tensor& condition, const Tensor& embeddings,
   TORCH_CHECK(what.tap >= (what.early_exit ? 1 : 0) && what.tap <= config_.depth,
               "ArModel: there is no block ", what.tap, " among ", config_.depth);
   auto h = at::cat({condition, embeddings.to(condition.scalar_type())}, 1);  // [B, P + n, D]
-  h = at::dropout(h, config_.token_dropout, is_training());
+  h = nn::dropout(h, config_.token_dropout, is_training());
   const ArPositions positions = {.rotary = rotary_rows(0, h.size(1), h.device()),
                                  .mask = mask,
                                  .text = config_.text ? config_.prefix() : 0};

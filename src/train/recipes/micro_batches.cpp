@@ -5,10 +5,12 @@
 #include <ATen/ops/stack.h>
 
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "gear/core/random.h"
+#include "gear/nn/dropout.h"
 
 namespace gear::train {
 namespace {
@@ -24,6 +26,20 @@ std::string fault_of(const Tensor& total, const Metrics& terms) {
     if (!std::isfinite(term)) return sentence(name, term);
   }
   return sentence("total", value);
+}
+
+/// Dropout by samples, where the batch says which ones it has.
+std::optional<nn::SampleDrawsScope> sample_draws(const RunConfig& config,
+                                                 const StepContext& context,
+                                                 const data::Batch& batch) {
+  if (batch.sample_ids.empty()) return std::nullopt;
+  std::vector<uint64_t> seeds;
+  for (const int64_t sample : batch.sample_ids) {
+    seeds.push_back(stream_seed(static_cast<uint64_t>(config.seed), "dropout",
+                                static_cast<uint64_t>(context.step),
+                                static_cast<uint64_t>(sample)));
+  }
+  return std::optional<nn::SampleDrawsScope>(std::in_place, std::move(seeds));
 }
 
 void seed_pass(const RunConfig& config, const StepContext& context, int64_t place) {

@@ -17,7 +17,8 @@ struct NetworkUnit {
 };
 
 /// The parameters `names` of a network in units: its blocks in their order, then the rest.
-std::vector<NetworkUnit> units_of(torch::nn::Module& network, const std::vector<std::string>& names);
+std::vector<NetworkUnit> units_of(torch::nn::Module& network,
+                                  const std::vector<std::string>& names);
 
 /// Names of the parameters that require a gradient.
 std::vector<std::string> trainable_names(const torch::nn::Module& network);

@@ -54,7 +54,7 @@ class ArModelImpl : public torch::nn::Module {
   explicit ArModelImpl(const ArConfig& config);
 
   /// labels [B] int64, class dropout already applied (see drop_labels); embeddings [B, n, D] from
-  /// embed_ids or embed_soft. In train mode dropout is on, with draws from the global generator.
+  /// embed_ids or embed_soft. In train mode dropout is on (nn::dropout).
   ArOutput forward(const Tensor& labels, const Tensor& embeddings, const ArForward& what = {});
   ArOutput forward(const TextCondition& text, const Tensor& embeddings, const ArForward& what = {});
 

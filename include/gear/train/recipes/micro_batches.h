@@ -20,8 +20,9 @@ struct Pass {
 };
 
 /// Calls `backward` for every micro-batch of this rank and averages the metrics, in a logging step
-/// those of all ranks. The random numbers of LibTorch's generators depend on the seed, the step and
-/// the place of the micro-batch among those of all ranks.
+/// those of all ranks. Dropout depends on the seed, the step and the sample; other random numbers
+/// of LibTorch's generators on the seed, the step and the place of the micro-batch among those of
+/// all ranks.
 Metrics run_passes(std::span<const data::Batch> micro_batches, const RunConfig& config,
                    const Parallel& parallel, const StepContext& context,
                    const std::function<Metrics(const data::Batch&, const Pass&)>& backward);
