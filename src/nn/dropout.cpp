@@ -71,7 +71,8 @@ void drop_on_cpu(const Tensor& out, const Tensor& x, const Tensor& keys, double 
         const auto first = static_cast<uint32_t>(key[2 * b]);
         const auto second = static_cast<uint32_t>(key[2 * b + 1]);
         for (; place < stop; ++place) {
-          const bool kept = draw(first, second, static_cast<uint32_t>(place - b * row)) >= threshold;
+          const bool kept =
+              draw(first, second, static_cast<uint32_t>(place - b * row)) >= threshold;
           to[place] = static_cast<scalar_t>(kept ? scale * static_cast<float>(from[place]) : 0.0F);
         }
       }

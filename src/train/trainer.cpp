@@ -2,6 +2,7 @@
 
 #include <ATen/ops/tensor.h>
 
+#include <exception>
 #include <string>
 #include <system_error>
 #include <tuple>
@@ -99,31 +100,43 @@ void Trainer::finish_saving() {
   tell_saved();
 }
 
-/// Between two steps: an error of a save must not wait for the next one.
-void Trainer::look_after_saving() {
-  if (save_failed_) writer_.wait();
-  tell_saved();
-}
-
-/// A signal that any of the ranks has received, or 0; also learns whether a save has failed
-/// somewhere.
-int Trainer::agreed_stop_signal() {
-  const int own = hooks_.stop ? hooks_.stop() : 0;
-  const dist::World& world = folder_.world();
-  if (world.is_single()) {
-    save_failed_ = writer_.failed();
-    return own;
-  }
-  const Tensor all = world.stack(
-      at::tensor({static_cast<int64_t>(own), static_cast<int64_t>(writer_.failed())}, at::kLong)
-          .to(world.device()));  // [W, 2]
-  const Tensor most = std::get<0>(all.max(0)).cpu();
-  save_failed_ = most[1].item<int64_t>() != 0;
-  return static_cast<int>(most[0].item<int64_t>());
-}
-
 void Trainer::tell_saved() {
   if (const auto path = writer_.take_finished()) log::info("saved " + path->string());
+}
+
+/// What any of the ranks has met since the last step.
+Trainer::Events Trainer::agreed_events() {
+  Events own{.signal = hooks_.stop ? hooks_.stop() : 0,
+             .save_failed = writer_.failed(),
+             .data_failed = data_error_ != nullptr};
+  const dist::World& world = folder_.world();
+  if (world.is_single()) return own;
+  const auto row =
+      at::tensor({static_cast<int64_t>(own.signal), static_cast<int64_t>(own.save_failed),
+                  static_cast<int64_t>(own.data_failed)},
+                 at::kLong);
+  const Tensor all = world.stack(row.to(world.device()));  // [W, 3]
+  const Tensor most = std::get<0>(all.max(0)).cpu();
+  const auto* values = most.const_data_ptr<int64_t>();
+  return {.signal = static_cast<int>(values[0]),
+          .save_failed = values[1] != 0,
+          .data_failed = values[2] != 0};
+}
+
+/// Runs what all ranks do alike but may fail on one of them alone: then it fails on all.
+template <class Action>
+void Trainer::failing_together(Action&& action) {
+  std::exception_ptr own;
+  std::string sentence;
+  try {
+    action();
+  } catch (const std::exception& error) {
+    own = std::current_exception();
+    sentence = error.what();
+  }
+  sentence = dist::first_of_ranks(sentence, folder_.world());
+  if (own) std::rethrow_exception(own);
+  if (!sentence.empty()) fail("another rank failed: ", sentence);
 }
 
 /// Runs what stands between two steps; when it fails, the steps done are saved before the error
@@ -146,18 +159,26 @@ auto Trainer::saving_on_error(Action&& action) {
 TrainOutcome Trainer::run() {
   save_unsaved();  // what another run's checkpoint holds is part of this run from now on
   while (true) {
-    const int signal = agreed_stop_signal();
-    look_after_saving();
-    if (signal != 0 && (!finished() || evaluation_due() || preview_due())) {
+    load_batches();
+    const Events events = agreed_events();
+    if (events.save_failed) writer_.wait();
+    tell_saved();
+    if (events.signal != 0 && (!finished() || evaluation_due() || preview_due())) {
       save_unsaved();
       finish_saving();
-      log::info(std::string(signal_name(signal)) + ": stopped after step " +
+      log::info(std::string(signal_name(events.signal)) + ": stopped after step " +
                 format_count(position_.step) + "; run the same command again to go on");
       return TrainOutcome::kInterrupted;
     }
-    saving_on_error([this] { evaluate_and_preview(); });
+    saving_on_error([&] {
+      if (events.data_failed)
+        failing_together([this] {
+          if (data_error_) std::rethrow_exception(data_error_);
+        });
+      evaluate_and_preview();
+    });
     if (finished()) break;
-    train_step(saving_on_error([this] { return next_batches(); }));
+    train_step(std::exchange(batches_, {}));
     log_->progress(position_.step);
     if (finished() || due(position_.step, config_.output.checkpoint_every)) save_unsaved();
   }
@@ -167,13 +188,15 @@ TrainOutcome Trainer::run() {
   return TrainOutcome::kFinished;
 }
 
-std::vector<data::Batch> Trainer::next_batches() {
-  std::vector<data::Batch> micro_batches;
+/// An error waits until all ranks know of it.
+void Trainer::load_batches() {
+  if (finished()) return;
   folder_.world().doing("waiting for data of step " + std::to_string(position_.step + 1));
-  for (int64_t i = 0; i < division_.passes; ++i) {
-    micro_batches.push_back(source_.next());
+  try {
+    for (int64_t i = 0; i < division_.passes; ++i) batches_.push_back(source_.next());
+  } catch (const std::exception&) {
+    data_error_ = std::current_exception();
   }
-  return micro_batches;
 }
 
 void Trainer::train_step(const std::vector<data::Batch>& micro_batches) {
@@ -213,16 +236,18 @@ void Trainer::evaluate_and_preview() {
   if (!evaluation_due() && !preview_due()) return;
   folder_.world().doing("evaluation after step " + std::to_string(step));
   const OpenNetworks whole(recipe_);
-  if (evaluation_due()) {
-    log_->evaluation(step, hooks_.evaluate(step).host_values());
-    evaluated_step_ = step;
-  }
-  if (preview_due()) {
-    const bool first = folder_.world().is_first();
-    hooks_.preview(step, first ? preview_path() : std::filesystem::path());
-    if (first) log_->preview(step, preview_path());
-    previewed_step_ = step;
-  }
+  failing_together([&] {
+    if (evaluation_due()) {
+      log_->evaluation(step, hooks_.evaluate(step).host_values());
+      evaluated_step_ = step;
+    }
+    if (preview_due()) {
+      const bool first = folder_.world().is_first();
+      hooks_.preview(step, first ? preview_path() : std::filesystem::path());
+      if (first) log_->preview(step, preview_path());
+      previewed_step_ = step;
+    }
+  });
 }
 
 /// Either lets the step count as done without an update (optimizer.on_nonfinite: skip), or saves

@@ -26,8 +26,8 @@ uint32_t next_draw();
 void set_next_draw(uint32_t number);
 
 /// Dropout (arXiv:1207.0580): in training each value of x [B, ...] is set to 0 with `probability`
-/// and the others are scaled by 1 / (1 - probability). Draws from the scope of the samples or, where
-/// there is none, from the global generator.
+/// and the others are scaled by 1 / (1 - probability). Draws from the scope of the samples or,
+/// where there is none, from the global generator.
 Tensor dropout(const Tensor& x, double probability, bool training);
 
 /// Stochastic depth (arXiv:1603.09382): the same for whole rows of a residual branch [B, ...].

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -59,18 +60,24 @@ class Trainer {
 
  private:
   void restore();
-  int agreed_stop_signal();
+  struct Events {
+    int signal = 0;
+    bool save_failed = false;
+    bool data_failed = false;
+  };
+  Events agreed_events();
+  template <class Action>
+  void failing_together(Action&& action);
   bool finished() const { return position_.step >= config_.steps; }
   bool evaluation_due() const;
   bool preview_due() const;
   std::filesystem::path preview_path() const;
-  std::vector<data::Batch> next_batches();
+  void load_batches();
   void train_step(const std::vector<data::Batch>& micro_batches);
   void evaluate_and_preview();
   void save();
   void save_unsaved();
   void finish_saving();
-  void look_after_saving();
   void tell_saved();
   template <class Action>
   auto saving_on_error(Action&& action);
@@ -88,7 +95,8 @@ class Trainer {
   int64_t evaluated_step_ = -1;  // the last one
   int64_t previewed_step_ = -1;
   int64_t skipped_in_a_row_ = 0;
-  bool save_failed_ = false;  // on some rank
+  std::vector<data::Batch> batches_;  // of the next step
+  std::exception_ptr data_error_;     // instead of them
   std::unique_ptr<RunLog> log_;
   CheckpointWriter writer_;  // goes before log_, which it syncs
 };
