@@ -1,8 +1,8 @@
 // Checkpoints that several processes write and read together.
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/rand.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +11,7 @@
 #include "gear/io/file_calls.h"
 #include "gear/io/hash.h"
 #include "gear/train/checkpoint.h"
+#include "io/peak_memory.h"
 #include "train/shards.h"
 #include "train/shared_folder.h"
 
@@ -108,6 +109,21 @@ TEST(SharedCheckpoint, IsReadByAnyNumberOfRanks) {
       for (int64_t rank = 0; rank < ranks; ++rank) expect_values(*newest, 7, rank, ranks);
     }
   });
+}
+
+TEST(SharedCheckpoint, ARankReadsOnlyItsElements) {
+  constexpr int64_t kElements = 16 << 20;  // 64 MiB
+  constexpr int64_t kRanks = 16;
+  const TemporaryFolder folder;
+  const CheckpointStore store(folder.path(), 3);
+  save(store, 1, {{"net", {{"weight", at::arange(kElements, at::kFloat)}}}});
+  TensorGroup piece{"net", {{"weight", at::empty({kElements / kRanks}, at::kFloat)}}};
+  piece.shards["weight"] = {.shape = {kElements}, .offset = 5 * kElements / kRanks};
+  const Checkpoint checkpoint = *store.newest_good();
+  const io::PeakMemory memory;
+  checkpoint.load({piece});
+  EXPECT_LT(memory.growth_mib(), 16) << "the piece and its pages of the file are 8 MiB";
+  EXPECT_EQ(piece.tensors[0].second[7].item<float>(), 5.0F * kElements / kRanks + 7);
 }
 
 TEST(SharedCheckpoint, ReplicasDivideWhatTheyHoldAlike) {
