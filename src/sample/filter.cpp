@@ -17,7 +17,8 @@ constexpr double kLeastTemperature = 1e-5;
 
 Tensor keep_top_k(const Tensor& logits, int64_t top_k) {
   const int64_t k = std::min(top_k, logits.size(-1));
-  const auto kth = std::get<0>(at::topk(logits, k, -1)).narrow(-1, k - 1, 1);  // [B, 1]
+  const auto kept = at::topk(logits, k, -1, /*largest=*/true, /*sorted=*/false);
+  const auto kth = std::get<0>(kept).amin(-1, /*keepdim=*/true);  // [B, 1]
   return logits.masked_fill(logits < kth, kDropped);
 }
 

@@ -1,0 +1,173 @@
+#include <ATen/Parallel.h>
+#include <ATen/ops/constant_pad_nd.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "gear/core/error.h"
+#include "ops/cpu/panels.h"
+#include "ops/cpu/vector_math.h"
+#include "ops/few_row_linear_kernels.h"
+
+// R rows, K inputs, N outputs, P panels
+
+namespace gear::ops {
+namespace {
+
+using namespace cpu;  // NOLINT: the kernels' own names
+
+using Tile = std::array<float, kMostRows * kPairOutputs>;  // [kMostRows, kPairOutputs]
+
+int64_t divide_up(int64_t count, int64_t by) { return (count + by - 1) / by; }
+
+/// [N, K] -> [P, ...] as in panels.h, filled up with zeros to whole pairs of panels.
+Tensor arranged(const Tensor& values) {
+  const bool int8 = values.scalar_type() == at::kChar;
+  const int64_t outputs = divide_up(values.size(0), kPairOutputs) * kPairOutputs;
+  const int64_t inputs = int8 ? divide_up(values.size(1), 2) * 2 : values.size(1);
+  const auto padded =
+      at::constant_pad_nd(values, {0, inputs - values.size(1), 0, outputs - values.size(0)});
+  if (values.scalar_type() == at::kFloat) {
+    return padded.view({-1, kPanel, inputs}).transpose(1, 2).contiguous();  // [P, K, 16]
+  }
+  if (int8) {
+    return padded.view({-1, 2, kLanes, inputs / 2, 2})
+        .permute({0, 3, 2, 4, 1})
+        .contiguous();  // [P, K / 2, 8, 2 inputs, 2 halves]
+  }
+  return padded.view({-1, 2, kLanes, inputs}).permute({0, 3, 2, 1}).contiguous();  // [P, K, 8, 2]
+}
+
+/// The weights of one pair of panels after the other.
+class Pairs {
+ public:
+  explicit Pairs(const StoredWeight& weight)
+      : weight_(weight),
+        values_(static_cast<const char*>(weight.values.const_data_ptr())),
+        bytes_(static_cast<int64_t>(weight.values.nbytes()) / count()) {}
+
+  int64_t count() const { return divide_up(weight_.outputs, kPairOutputs); }
+  /// Outputs of pair `index`; the last one may have fewer.
+  int64_t outputs(int64_t index) const {
+    return std::min<int64_t>(kPairOutputs, weight_.outputs - index * kPairOutputs);
+  }
+
+  void multiply(int64_t index, const RowBlock& rows, Tile& tile) const {
+    const char* pair = values_ + index * bytes_;
+    switch (weight_.format) {
+      case WeightFormat::kFloat32:
+        return multiply_pair<Float32Panel>(pair, rows, tile.data());
+      case WeightFormat::kBfloat16:
+        return multiply_pair<Bfloat16Panel>(pair, rows, tile.data());
+      case WeightFormat::kInt8:
+        multiply_pair<Int8Panel>(pair, rows, tile.data());
+        return scale(index, rows.count, tile);
+    }
+  }
+
+ private:
+  void scale(int64_t index, int64_t rows, Tile& tile) const {
+    const float* scales = weight_.scales.const_data_ptr<float>() + index * kPairOutputs;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t n = 0; n < outputs(index); ++n) {
+        tile[r * kPairOutputs + n] *= scales[n] / Int8Panel::kUnit;
+      }
+    }
+  }
+
+  const StoredWeight& weight_;
+  const char* values_;
+  int64_t bytes_;  // of a pair
+};
+
+/// Calls body(pair, first row, rows) for every pair of panels and every block of rows. The blocks
+/// are as even as they can be: small ones use the registers badly.
+template <class Body>
+void for_each_block(const Tensor& x, const Pairs& pairs, const Body& body) {
+  const int64_t rows = x.size(0), inputs = x.size(1);
+  const float* values = x.const_data_ptr<float>();
+  const int64_t blocks = divide_up(rows, kMostRows);
+  at::parallel_for(0, pairs.count(), /*grain_size=*/1, [&](int64_t begin, int64_t end) {
+    for (int64_t pair = begin; pair < end; ++pair) {
+      for (int64_t b = 0; b < blocks; ++b) {
+        const int64_t first = b * rows / blocks, past = (b + 1) * rows / blocks;
+        body(pair, first, RowBlock{values + first * inputs, past - first, inputs});
+      }
+    }
+  });
+}
+
+void linear(const Tensor& x, const StoredWeight& weight, const Tensor& out, Into into) {
+  const Pairs pairs(weight);
+  float* results = out.mutable_data_ptr<float>();
+  for_each_block(x, pairs, [&](int64_t pair, int64_t first, const RowBlock& rows) {
+    Tile tile;
+    pairs.multiply(pair, rows, tile);
+    for (int64_t r = 0; r < rows.count; ++r) {
+      float* to = results + (first + r) * weight.outputs + pair * kPairOutputs;
+      const float* from = tile.data() + r * kPairOutputs;
+      const int64_t count = pairs.outputs(pair);
+      if (into == Into::kAdd) {
+        for (int64_t n = 0; n < count; ++n) to[n] += from[n];
+      } else {
+        std::copy(from, from + count, to);
+      }
+    }
+  });
+}
+
+/// gate = silu(gate) * up
+GEAR_VECTOR_CLONES void apply_gate(float* gate, const float* up, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) gate[i] *= sigmoid(gate[i]) * up[i];
+}
+
+void swiglu(const Tensor& x, const StoredWeight& gate, const StoredWeight& up, const Tensor& out) {
+  const Pairs gates(gate), ups(up);
+  float* results = out.mutable_data_ptr<float>();
+  for_each_block(x, gates, [&](int64_t pair, int64_t first, const RowBlock& rows) {
+    Tile opened, risen;
+    gates.multiply(pair, rows, opened);
+    ups.multiply(pair, rows, risen);
+    apply_gate(opened.data(), risen.data(), rows.count * kPairOutputs);
+    for (int64_t r = 0; r < rows.count; ++r) {
+      std::copy_n(opened.data() + r * kPairOutputs, gates.outputs(pair),
+                  results + (first + r) * gate.outputs + pair * kPairOutputs);
+    }
+  });
+}
+
+GEAR_VECTOR_CLONES float sum_of_squares(const float* x, int64_t count) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t k = 0; k < count; ++k) sum += x[k] * x[k];
+  return sum;
+}
+
+GEAR_VECTOR_CLONES void scaled(const float* x, const float* weight, float factor, int64_t count,
+                               float* out) {
+#pragma omp simd
+  for (int64_t k = 0; k < count; ++k) out[k] = x[k] * factor * weight[k];
+}
+
+void rms_norm(const Tensor& x, const Tensor& weight, double eps, const Tensor& out) {
+  constexpr int64_t kRowsOfAThread = 16;  // fewer take less time than waking another
+  const int64_t width = x.size(1);
+  const float* values = x.const_data_ptr<float>();
+  float* results = out.mutable_data_ptr<float>();
+  at::parallel_for(0, x.size(0), kRowsOfAThread, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float mean = sum_of_squares(values + r * width, width) / static_cast<float>(width);
+      scaled(values + r * width, weight.const_data_ptr<float>(),
+             1.0F / std::sqrt(mean + static_cast<float>(eps)), width, results + r * width);
+    }
+  });
+}
+
+}  // namespace
+
+const FewRowKernels kCpuFewRow = {
+    .arranged = arranged, .linear = linear, .swiglu = swiglu, .rms_norm = rms_norm};
+
+}  // namespace gear::ops
