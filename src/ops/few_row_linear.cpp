@@ -81,6 +81,10 @@ StoredWeight store_weight(const Tensor& weight, WeightFormat format) {
           .scales = rounded.scales};
 }
 
+void lay_out(const std::vector<StoredWeight*>& weights) {
+  if (!weights.empty()) kernels_for(weights.front()->values).lay_out(weights);
+}
+
 Tensor rounded_weight(const Tensor& weight, WeightFormat format) {
   const auto rounded = round_to(weight, format);
   const auto values = rounded.values.to(at::kFloat);

@@ -10,6 +10,7 @@ namespace gear::ops {
 struct FewRowKernels {
   /// values [N, K] float32, bfloat16 or int8 -> the layout that the others read.
   Tensor (*arranged)(const Tensor& values);
+  void (*lay_out)(const std::vector<StoredWeight*>& weights);
   void (*linear)(const Tensor& x, const StoredWeight& weight, const Tensor& out, Into into);
   void (*swiglu)(const Tensor& x, const StoredWeight& gate, const StoredWeight& up,
                  const Tensor& out);

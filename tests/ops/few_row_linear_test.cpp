@@ -117,6 +117,19 @@ TEST(FewRowLinear, ThreadsDoNotChangeABit) {
   at::set_num_threads(threads);
 }
 
+TEST(FewRowLinear, LaidOutWeightsGiveTheSameBits) {
+  const auto x = random({3, 37}, 1);
+  std::vector<StoredWeight> weights;
+  for (const auto format : kFormats) weights.push_back(store_weight(random({45, 37}, 2), format));
+  std::vector<Tensor> before;
+  for (const StoredWeight& weight : weights) before.push_back(product(x, weight));
+  lay_out({&weights[0], &weights[1], &weights[2]});
+  for (size_t i = 0; i < weights.size(); ++i) {
+    EXPECT_TRUE(product(x, weights[i]).equal(before[i])) << i;
+    EXPECT_TRUE(weights[i].values.is_alias_of(weights[0].values)) << i;
+  }
+}
+
 TEST(WeightFormats, Float32IsExactAndBfloat16TheNearest) {
   const auto weight = random({9, 11}, 1);
   EXPECT_TRUE(rounded_weight(weight, WeightFormat::kFloat32).equal(weight));

@@ -48,10 +48,22 @@ StoredWeights stored(ArModel model, ops::WeightFormat format) {
   }
   weights.norm = model->norm->weight.detach();
   weights.output = weight("output", model->output);
+  ops::lay_out(weights.in_reading_order());
   return weights;
 }
 
 }  // namespace
+
+std::vector<ops::StoredWeight*> StoredWeights::in_reading_order() {
+  std::vector<ops::StoredWeight*> weights;
+  for (StoredBlock& block : blocks) {
+    for (auto* weight : {&block.wqkv, &block.wo, &block.w1, &block.w3, &block.w2}) {
+      weights.push_back(weight);
+    }
+  }
+  weights.push_back(&output);
+  return weights;
+}
 
 double StoredWeights::bytes() const {
   double sum = output.bytes() + static_cast<double>(norm.nbytes());

@@ -1,5 +1,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -37,6 +39,36 @@ Tensor arranged(const Tensor& values) {
         .contiguous();  // [P, K / 2, 8, 2 inputs, 2 halves]
   }
   return padded.view({-1, 2, kLanes, inputs}).permute({0, 3, 2, 1}).contiguous();  // [P, K, 8, 2]
+}
+
+/// Asks for large pages, which take fewer look-ups to read through. The system may have none.
+void prefer_large_pages(const Tensor& memory) {
+#ifdef MADV_HUGEPAGE
+  constexpr uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<uintptr_t>(memory.data_ptr());
+  const uintptr_t first = (begin + kPage - 1) / kPage * kPage;
+  const uintptr_t past = (begin + memory.nbytes()) / kPage * kPage;
+  if (past > first) ::madvise(reinterpret_cast<void*>(first), past - first, MADV_HUGEPAGE);
+#endif
+}
+
+void lay_out(const std::vector<StoredWeight*>& weights) {
+  constexpr int64_t kAlignment = 64;  // of the kernels' vectors, and of cache lines
+  const auto size = [](const StoredWeight* weight) {
+    return divide_up(static_cast<int64_t>(weight->values.nbytes()), kAlignment) * kAlignment;
+  };
+  int64_t total = 0;
+  for (const StoredWeight* weight : weights) total += size(weight);
+  const auto memory = at::empty({total}, at::kByte);
+  prefer_large_pages(memory);  // before anything is written: pages are given out then
+  int64_t offset = 0;
+  for (StoredWeight* weight : weights) {
+    const auto place = memory.narrow(0, offset, static_cast<int64_t>(weight->values.nbytes()));
+    const auto values = place.view(weight->values.scalar_type()).view(weight->values.sizes());
+    values.copy_(weight->values);
+    offset += size(weight);
+    weight->values = values;
+  }
 }
 
 /// The weights of one pair of panels after the other.
@@ -167,7 +199,10 @@ void rms_norm(const Tensor& x, const Tensor& weight, double eps, const Tensor& o
 
 }  // namespace
 
-const FewRowKernels kCpuFewRow = {
-    .arranged = arranged, .linear = linear, .swiglu = swiglu, .rms_norm = rms_norm};
+const FewRowKernels kCpuFewRow = {.arranged = arranged,
+                                  .lay_out = lay_out,
+                                  .linear = linear,
+                                  .swiglu = swiglu,
+                                  .rms_norm = rms_norm};
 
 }  // namespace gear::ops

@@ -214,6 +214,7 @@ void rms_norm(const Tensor& x, const Tensor& weight, double eps, const Tensor& o
 
 }  // namespace
 
-const FewRowKernels kCudaFewRow = {arranged, linear, swiglu, rms_norm};
+const FewRowKernels kCudaFewRow = {arranged, [](const std::vector<StoredWeight*>& /*weights*/) {},
+                                   linear, swiglu, rms_norm};
 
 }  // namespace gear::ops

@@ -39,6 +39,7 @@ struct StoredWeights {
   Tensor norm;  // [D]
   ops::StoredWeight output;
 
+  std::vector<ops::StoredWeight*> in_reading_order();
   /// Bytes that every step reads.
   double bytes() const;
 };
