@@ -1,0 +1,63 @@
+#include "ops/cpu/weight_layout.h"
+
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <sys/mman.h>
+
+#include "ops/cpu/panels.h"
+
+// N outputs, K inputs, P panels
+
+namespace gear::ops::cpu {
+namespace {
+
+/// Asks for large pages, which take fewer look-ups to read through. The system may have none.
+void prefer_large_pages(const Tensor& memory) {
+#ifdef MADV_HUGEPAGE
+  constexpr uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<uintptr_t>(memory.data_ptr());
+  const uintptr_t first = (begin + kPage - 1) / kPage * kPage;
+  const uintptr_t past = (begin + memory.nbytes()) / kPage * kPage;
+  if (past > first) ::madvise(reinterpret_cast<void*>(first), past - first, MADV_HUGEPAGE);
+#endif
+}
+
+}  // namespace
+
+Tensor arranged(const Tensor& values) {
+  const bool int8 = values.scalar_type() == at::kChar;
+  const int64_t outputs = divide_up(values.size(0), kPairOutputs) * kPairOutputs;
+  const int64_t inputs = int8 ? divide_up(values.size(1), 2) * 2 : values.size(1);
+  const auto padded =
+      at::constant_pad_nd(values, {0, inputs - values.size(1), 0, outputs - values.size(0)});
+  if (values.scalar_type() == at::kFloat) {
+    return padded.view({-1, kPanel, inputs}).transpose(1, 2).contiguous();  // [P, K, 16]
+  }
+  if (int8) {
+    return padded.view({-1, 2, kLanes, inputs / 2, 2})
+        .permute({0, 3, 2, 4, 1})
+        .contiguous();  // [P, K / 2, 8, 2 inputs, 2 halves]
+  }
+  return padded.view({-1, 2, kLanes, inputs}).permute({0, 3, 2, 1}).contiguous();  // [P, K, 8, 2]
+}
+
+void lay_out(const std::vector<StoredWeight*>& weights) {
+  constexpr int64_t kAlignment = 64;  // of the kernels' vectors, and of cache lines
+  const auto size = [](const StoredWeight* weight) {
+    return divide_up(static_cast<int64_t>(weight->values.nbytes()), kAlignment) * kAlignment;
+  };
+  int64_t total = 0;
+  for (const StoredWeight* weight : weights) total += size(weight);
+  const auto memory = at::empty({total}, at::kByte);
+  prefer_large_pages(memory);  // before anything is written: pages are given out then
+  int64_t offset = 0;
+  for (StoredWeight* weight : weights) {
+    const auto place = memory.narrow(0, offset, static_cast<int64_t>(weight->values.nbytes()));
+    const auto values = place.view(weight->values.scalar_type()).view(weight->values.sizes());
+    values.copy_(weight->values);
+    offset += size(weight);
+    weight->values = values;
+  }
+}
+
+}  // namespace gear::ops::cpu
