@@ -67,8 +67,8 @@ void check(const Tensor& x, const StoredWeight& weight, const Tensor& out) {
 }  // namespace
 
 double StoredWeight::bytes() const {
-  const auto size = static_cast<double>(values.element_size());
-  const double own = static_cast<double>(outputs * inputs) * size;
+  constexpr std::array<double, 3> kBytes = {4.0, 2.0, 1.0};  // of a weight
+  const double own = static_cast<double>(outputs * inputs) * kBytes.at(static_cast<size_t>(format));
   return own + (scales.defined() ? static_cast<double>(scales.nbytes()) : 0.0);
 }
 

@@ -17,77 +17,81 @@ namespace {
 
 using namespace cpu;  // NOLINT: the kernels' own names
 
-using Tile = std::array<float, kMostRows * kPairOutputs>;  // [kMostRows, kPairOutputs]
+constexpr int64_t kTileRows = 5;
+using Tile = std::array<float, kTileRows * kSlabOutputs>;  // [rows, kSlabOutputs]
 
-/// The weights of one pair of panels after the other.
-class Pairs {
+/// The weights of one slab after the other.
+class Slabs {
  public:
-  explicit Pairs(const StoredWeight& weight)
+  explicit Slabs(const StoredWeight& weight)
       : weight_(weight),
         values_(static_cast<const char*>(weight.values.const_data_ptr())),
         bytes_(static_cast<int64_t>(weight.values.nbytes()) / count()) {}
 
-  int64_t count() const { return divide_up(weight_.outputs, kPairOutputs); }
-  /// Outputs of pair `index`; the last one may have fewer.
+  int64_t count() const { return divide_up(weight_.outputs, kSlabOutputs); }
+  /// Outputs of slab `index`; the last one may have fewer.
   int64_t outputs(int64_t index) const {
-    return std::min<int64_t>(kPairOutputs, weight_.outputs - index * kPairOutputs);
+    return std::min<int64_t>(kSlabOutputs, weight_.outputs - index * kSlabOutputs);
+  }
+  int64_t most_rows() const {
+    return weight_.format == WeightFormat::kInt8 ? Int8Panel::kMostRows : Float32Panel::kMostRows;
   }
 
   void multiply(int64_t index, const RowBlock& rows, Tile& tile) const {
-    const char* pair = values_ + index * bytes_;
+    const char* slab = values_ + index * bytes_;
     switch (weight_.format) {
       case WeightFormat::kFloat32:
-        return multiply_pair<Float32Panel>(pair, rows, tile.data());
+        return multiply_slab<Float32Panel>(slab, rows, tile.data());
       case WeightFormat::kBfloat16:
-        return multiply_pair<Bfloat16Panel>(pair, rows, tile.data());
+        return multiply_slab<Bfloat16Panel>(slab, rows, tile.data());
       case WeightFormat::kInt8:
-        multiply_pair<Int8Panel>(pair, rows, tile.data());
+        multiply_slab<Int8Panel>(slab, rows, tile.data());
         return scale(index, rows.count, tile);
     }
   }
 
  private:
   void scale(int64_t index, int64_t rows, Tile& tile) const {
-    const float* scales = weight_.scales.const_data_ptr<float>() + index * kPairOutputs;
+    const float* scales = weight_.scales.const_data_ptr<float>() + index * kSlabOutputs;
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t n = 0; n < outputs(index); ++n) {
-        tile[r * kPairOutputs + n] *= scales[n] / Int8Panel::kUnit;
+        tile[r * kSlabOutputs + n] *= scales[n] / Int8Panel::kUnit;
       }
     }
   }
 
   const StoredWeight& weight_;
   const char* values_;
-  int64_t bytes_;  // of a pair
+  int64_t bytes_;  // of a slab
 };
 
-/// Calls body(pair, first row, rows) for every pair of panels and every block of rows. The blocks
-/// are as even as they can be: small ones use the registers badly.
+/// Calls body(slab, first row, rows) for every slab and every block of rows. The blocks are as even
+/// as they can be: small ones use the registers badly.
 template <class Body>
-void for_each_block(const Tensor& x, const Pairs& pairs, const Body& body) {
+void for_each_block(const Tensor& x, const Slabs& slabs, const Body& body) {
   const int64_t rows = x.size(0), inputs = x.size(1);
   const float* values = x.const_data_ptr<float>();
-  const int64_t blocks = divide_up(rows, kMostRows);
-  at::parallel_for(0, pairs.count(), /*grain_size=*/1, [&](int64_t begin, int64_t end) {
-    for (int64_t pair = begin; pair < end; ++pair) {
+  const int64_t blocks = divide_up(rows, slabs.most_rows());
+  at::parallel_for(0, slabs.count(), /*grain_size=*/1, [&](int64_t begin, int64_t end) {
+    for (int64_t slab = begin; slab < end; ++slab) {
       for (int64_t b = 0; b < blocks; ++b) {
         const int64_t first = b * rows / blocks, past = (b + 1) * rows / blocks;
-        body(pair, first, RowBlock{values + first * inputs, past - first, inputs});
+        body(slab, first, RowBlock{values + first * inputs, past - first, inputs});
       }
     }
   });
 }
 
 void linear(const Tensor& x, const StoredWeight& weight, const Tensor& out, Into into) {
-  const Pairs pairs(weight);
+  const Slabs slabs(weight);
   float* results = out.mutable_data_ptr<float>();
-  for_each_block(x, pairs, [&](int64_t pair, int64_t first, const RowBlock& rows) {
+  for_each_block(x, slabs, [&](int64_t slab, int64_t first, const RowBlock& rows) {
     Tile tile;
-    pairs.multiply(pair, rows, tile);
+    slabs.multiply(slab, rows, tile);
     for (int64_t r = 0; r < rows.count; ++r) {
-      float* to = results + (first + r) * weight.outputs + pair * kPairOutputs;
-      const float* from = tile.data() + r * kPairOutputs;
-      const int64_t count = pairs.outputs(pair);
+      float* to = results + (first + r) * weight.outputs + slab * kSlabOutputs;
+      const float* from = tile.data() + r * kSlabOutputs;
+      const int64_t count = slabs.outputs(slab);
       if (into == Into::kAdd) {
         for (int64_t n = 0; n < count; ++n) to[n] += from[n];
       } else {
@@ -104,16 +108,16 @@ GEAR_VECTOR_CLONES void apply_gate(float* gate, const float* up, int64_t count) 
 }
 
 void swiglu(const Tensor& x, const StoredWeight& gate, const StoredWeight& up, const Tensor& out) {
-  const Pairs gates(gate), ups(up);
+  const Slabs gates(gate), ups(up);
   float* results = out.mutable_data_ptr<float>();
-  for_each_block(x, gates, [&](int64_t pair, int64_t first, const RowBlock& rows) {
+  for_each_block(x, gates, [&](int64_t slab, int64_t first, const RowBlock& rows) {
     Tile opened, risen;
-    gates.multiply(pair, rows, opened);
-    ups.multiply(pair, rows, risen);
-    apply_gate(opened.data(), risen.data(), rows.count * kPairOutputs);
+    gates.multiply(slab, rows, opened);
+    ups.multiply(slab, rows, risen);
+    apply_gate(opened.data(), risen.data(), rows.count * kSlabOutputs);
     for (int64_t r = 0; r < rows.count; ++r) {
-      std::copy_n(opened.data() + r * kPairOutputs, gates.outputs(pair),
-                  results + (first + r) * gate.outputs + pair * kPairOutputs);
+      std::copy_n(opened.data() + r * kSlabOutputs, gates.outputs(slab),
+                  results + (first + r) * gate.outputs + slab * kSlabOutputs);
     }
   });
 }

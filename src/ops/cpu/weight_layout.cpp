@@ -25,20 +25,19 @@ void prefer_large_pages(const Tensor& memory) {
 }  // namespace
 
 Tensor arranged(const Tensor& values) {
-  const bool int8 = values.scalar_type() == at::kChar;
-  const int64_t outputs = divide_up(values.size(0), kPairOutputs) * kPairOutputs;
-  const int64_t inputs = int8 ? divide_up(values.size(1), 2) * 2 : values.size(1);
-  const auto padded =
-      at::constant_pad_nd(values, {0, inputs - values.size(1), 0, outputs - values.size(0)});
+  const int64_t inputs = values.size(1);
+  const int64_t outputs = divide_up(values.size(0), kSlabOutputs) * kSlabOutputs;
+  const auto padded = at::constant_pad_nd(values, {0, 0, 0, outputs - values.size(0)});
   if (values.scalar_type() == at::kFloat) {
-    return padded.view({-1, kPanel, inputs}).transpose(1, 2).contiguous();  // [P, K, 16]
+    return padded.view({-1, 2 * kLanes, inputs}).transpose(1, 2).contiguous();  // [P, K, 16]
   }
-  if (int8) {
-    return padded.view({-1, 2, kLanes, inputs / 2, 2})
-        .permute({0, 3, 2, 4, 1})
-        .contiguous();  // [P, K / 2, 8, 2 inputs, 2 halves]
+  if (values.scalar_type() == at::kBFloat16) {
+    return padded.view({-1, 2, kLanes, inputs}).permute({0, 3, 2, 1}).contiguous();  // [P, K, 8, 2]
   }
-  return padded.view({-1, 2, kLanes, inputs}).permute({0, 3, 2, 1}).contiguous();  // [P, K, 8, 2]
+  const auto quarters = padded.view({-1, 4, kLanes, inputs}).unbind(1);  // 4 times [P, 8, K]
+  auto words = quarters[3].to(at::kInt);
+  for (size_t q = 3; q-- > 0;) words = words * 256 + quarters[q];
+  return words.transpose(1, 2).contiguous();  // [P, K, 8]
 }
 
 void lay_out(const std::vector<StoredWeight*>& weights) {
