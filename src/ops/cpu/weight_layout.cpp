@@ -2,28 +2,13 @@
 
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
-#include <sys/mman.h>
 
+#include "gear/core/large_pages.h"
 #include "ops/cpu/panels.h"
 
 // N outputs, K inputs, P panels
 
 namespace gear::ops::cpu {
-namespace {
-
-/// Asks for large pages, which take fewer look-ups to read through. The system may have none.
-void prefer_large_pages(const Tensor& memory) {
-#ifdef MADV_HUGEPAGE
-  constexpr uintptr_t kPage = 4096;
-  const auto begin = reinterpret_cast<uintptr_t>(memory.data_ptr());
-  const uintptr_t first = (begin + kPage - 1) / kPage * kPage;
-  const uintptr_t past = (begin + memory.nbytes()) / kPage * kPage;
-  if (past > first) ::madvise(reinterpret_cast<void*>(first), past - first, MADV_HUGEPAGE);
-#endif
-}
-
-}  // namespace
-
 Tensor arranged(const Tensor& values) {
   const int64_t inputs = values.size(1);
   const int64_t outputs = divide_up(values.size(0), kSlabOutputs) * kSlabOutputs;
@@ -48,7 +33,8 @@ void lay_out(const std::vector<StoredWeight*>& weights) {
   int64_t total = 0;
   for (const StoredWeight* weight : weights) total += size(weight);
   const auto memory = at::empty({total}, at::kByte);
-  prefer_large_pages(memory);  // before anything is written: pages are given out then
+  prefer_large_pages(memory.data_ptr(),
+                     memory.nbytes());  // before anything is written: pages are given out then
   int64_t offset = 0;
   for (StoredWeight* weight : weights) {
     const auto place = memory.narrow(0, offset, static_cast<int64_t>(weight->values.nbytes()));
