@@ -9,6 +9,7 @@
 // N outputs, K inputs, P panels
 
 namespace gear::ops::cpu {
+
 Tensor arranged(const Tensor& values) {
   const int64_t inputs = values.size(1);
   const int64_t outputs = divide_up(values.size(0), kSlabOutputs) * kSlabOutputs;
