@@ -152,7 +152,7 @@ void rms_norm(const Tensor& x, const Tensor& weight, double eps, const Tensor& o
 }  // namespace
 
 const FewRowKernels kCpuFewRow = {.arranged = arranged,
-                                  .lay_out = lay_out,
+                                  .lay_out = place_together,
                                   .linear = linear,
                                   .swiglu = swiglu,
                                   .rms_norm = rms_norm};

@@ -26,7 +26,7 @@ Tensor arranged(const Tensor& values) {
   return words.transpose(1, 2).contiguous();  // [P, K, 8]
 }
 
-void lay_out(const std::vector<StoredWeight*>& weights) {
+void place_together(const std::vector<StoredWeight*>& weights) {
   constexpr int64_t kAlignment = 64;  // of the kernels' vectors, and of cache lines
   const auto size = [](const StoredWeight* weight) {
     return divide_up(static_cast<int64_t>(weight->values.nbytes()), kAlignment) * kAlignment;

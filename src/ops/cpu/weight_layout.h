@@ -16,6 +16,6 @@ inline int64_t divide_up(int64_t count, int64_t by) { return (count + by - 1) / 
 Tensor arranged(const Tensor& values);
 
 /// As ops::lay_out.
-void lay_out(const std::vector<StoredWeight*>& weights);
+void place_together(const std::vector<StoredWeight*>& weights);
 
 }  // namespace gear::ops::cpu
