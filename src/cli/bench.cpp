@@ -82,7 +82,15 @@ void add_sample(CLI::App& bench) {
   add_config(*command, *options);
   add_count(*command, "--batch", options->batch, "Images at a time");
   command->add_option("--cfg", options->cfg, "Guidance; 1: none")->capture_default_str();
-  command->add_flag("--bf16", options->bfloat16, "Also in bfloat16");
+  command->add_option("--top-k", options->top_k, "Keep the k likeliest codes; 0: all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--weights", options->weights, "Formats of the weights; all when left out")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->option_text("fp32,bf16,int8");
+  command->add_flag("--skip-plain", options->skip_plain,
+                    "Leave out decoding with the network's own layers");
   finish(*command, options, bench_sample);
 }
 

@@ -39,8 +39,11 @@ struct SampleBench {
   std::vector<std::string> overrides;
   int64_t batch = 1;
   double cfg = 4.0;
+  int64_t top_k = 2000;
   int64_t rounds = 3;
-  bool bfloat16 = false;
+  std::vector<ops::WeightFormat> weights = {ops::WeightFormat::kFloat32,
+                                            ops::WeightFormat::kBfloat16, ops::WeightFormat::kInt8};
+  bool skip_plain = false;  ///< leave the network's own layers out, which take long
 };
 BenchReport bench_sample(const SampleBench& options);
 

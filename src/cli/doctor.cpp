@@ -93,7 +93,7 @@ void print_speed(const MachineSpeed& speed) {
   print_line("Measured now, with ", at::get_num_threads(), " threads");
   print_line("  matrix product fp32   ", rounded(speed.fp32_flops * 1e-9, 0), " GFLOP/s");
   print_line("  matrix product bf16   ", rounded(speed.bf16_flops * 1e-9, 0), " GFLOP/s");
-  print_line("  memory, by copying    ", rounded(speed.bytes_per_second * 1e-9, 1), " GB/s");
+  print_line("  memory traffic        ", rounded(speed.bytes_per_second * 1e-9, 1), " GB/s");
 }
 
 /// Sentences about the program and the machine, whatever was measured.

@@ -1,5 +1,6 @@
 #include "cli/machine.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
@@ -8,6 +9,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -17,6 +19,7 @@
 
 #include "gear/core/clock.h"
 #include "gear/core/device.h"
+#include "gear/core/large_pages.h"
 
 namespace gear::cli {
 namespace {
@@ -94,11 +97,39 @@ double matrix_product_flops(at::ScalarType dtype) {
   return kOperations / fastest([&] { at::mm_out(product, a, b); });
 }
 
+constexpr int64_t kTrafficBytes = int64_t{128} << 20;  // beyond the caches of most machines
+
 double copy_bytes_per_second() {
-  constexpr int64_t kBytes = int64_t{128} << 20;  // beyond the caches of most machines
-  const auto from = at::ones({kBytes}, at::kByte);
-  auto to = at::zeros({kBytes}, at::kByte);
-  return 2.0 * static_cast<double>(kBytes) / fastest([&] { to.copy_(from); });
+  const auto from = at::ones({kTrafficBytes}, at::kByte);
+  auto to = at::zeros({kTrafficBytes}, at::kByte);
+  return 2.0 * static_cast<double>(kTrafficBytes) / fastest([&] { to.copy_(from); });
+}
+
+/// Reads four streams at a time, which memory delivers faster than one.
+int64_t sum_of_streams(const int64_t* values, int64_t count) {
+  const int64_t part = count / 4;
+  int64_t sum = 0;
+  for (int64_t i = 0; i < part; ++i) {
+    sum += values[i] + values[i + part] + values[i + 2 * part] + values[i + 3 * part];
+  }
+  return sum;
+}
+
+double read_bytes_per_second() {
+  constexpr int64_t kBlock = 65536, kBlocks = kTrafficBytes / 8 / kBlock;
+  const auto memory = at::empty({kBlocks, kBlock}, at::kLong);
+  // On large pages, as the weights are that decoding reads.
+  prefer_large_pages(memory.data_ptr(), memory.nbytes());
+  memory.fill_(1);
+  const auto* values = memory.const_data_ptr<int64_t>();
+  std::atomic<int64_t> total = 0;  // so that nothing is left out
+  return static_cast<double>(kTrafficBytes) / fastest([&] {
+           at::parallel_for(0, kBlocks, /*grain_size=*/1, [&](int64_t begin, int64_t end) {
+             for (int64_t i = begin; i < end; ++i) {
+               total += sum_of_streams(values + i * kBlock, kBlock);
+             }
+           });
+         });
 }
 
 }  // namespace
@@ -133,7 +164,7 @@ MachineSpeed measure_machine() {
   const at::NoGradGuard no_grad;
   return {.fp32_flops = matrix_product_flops(at::kFloat),
           .bf16_flops = matrix_product_flops(at::kBFloat16),
-          .bytes_per_second = copy_bytes_per_second()};
+          .bytes_per_second = std::max(copy_bytes_per_second(), read_bytes_per_second())};
 }
 
 }  // namespace gear::cli

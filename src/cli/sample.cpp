@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/run_setup.h"
+#include "cli/weight_format.h"
 #include "cli/writable.h"
 #include "gear/core/clock.h"
 #include "gear/core/log.h"
@@ -30,6 +31,7 @@ struct SampleCommand {
   DeviceChoice device = DeviceChoice::kAuto;
   std::string out = "samples";
   bool live = false;
+  std::string weights = "fp32";
   sample::SampleOptions options{.cfg = 1.0};
   int64_t seed = 0;
 };
@@ -75,6 +77,7 @@ void write_pictures(const std::filesystem::path& out, const Tensor& pictures,
 
 void sample_run(SampleCommand command) {
   use_threads(command.threads);
+  const auto format = weight_format(command.weights);
   command.options.seed = static_cast<uint64_t>(command.seed);
   expect_writable_folder(command.out);
   const LoadedPair pair = load_pair(command.checkpoint, {.ema = !command.live,
@@ -83,11 +86,12 @@ void sample_run(SampleCommand command) {
                                                          .device = command.device});
   const auto labels = repeated_labels(command, pair.config.data.num_classes);
 
+  const std::string format_name = ops::kWeightFormatNames.at(static_cast<size_t>(command.weights));
   ProgressLine progress;
   const Stopwatch watch;
   const auto pictures = sample::sample_images(
-      *pair.networks.tokenizer, pair.networks.ar, at::tensor(labels, at::kLong), command.options,
-      command.batch, [&](int64_t done, int64_t total) {
+      *pair.networks.tokenizer, {pair.networks.ar, format}, at::tensor(labels, at::kLong),
+      command.options, command.batch, [&](int64_t done, int64_t total) {
         progress.show("sampled " + std::to_string(done) + " of " + std::to_string(total));
       });
   const io::PngText text = {
@@ -98,6 +102,7 @@ void sample_run(SampleCommand command) {
       {"temperature", config::detail::format(command.options.temperature)},
       {"top_k", std::to_string(command.options.top_k)},
       {"top_p", config::detail::format(command.options.top_p)},
+      {"weights", command.weights},
   };
   const int64_t columns = command.per_class > 1
                               ? command.per_class
@@ -105,7 +110,7 @@ void sample_run(SampleCommand command) {
   write_pictures(command.out, pictures, labels, text, columns);
   progress.finish("sampled " + std::to_string(labels.size()) + " pictures in " +
                   format_duration(watch.seconds()) + " (step " + std::to_string(pair.step) +
-                  (command.live ? ", live weights)" : ", averaged weights)"));
+                  (command.live ? ", live" : ", averaged") + " weights in " + command.weights + ")");
   std::printf("%s\n", (std::filesystem::path(command.out) / "grid.png").c_str());
 }
 
@@ -164,7 +169,11 @@ void add_sample_command(CLI::App& app) {
       ->check(CLI::Range(0, 4096));
   add_device_option(*command, options->device);
   command->add_flag("--live", options->live, "Take the live weights instead of the averaged ones");
-  command->add_flag("--bf16", options->options.bf16, "Matrix products in bfloat16");
+  command
+      ->add_option("--weights", options->weights,
+                   "The transformer's weights while drawing: fp32 (exact), bf16 or int8 (rounded; "
+                   "half and a quarter of the bytes, so faster)")
+      ->option_text("fp32|bf16|int8");
   command->footer(
       "Example: gear sample runs/quickstart/ar --classes 2,6 --per-class 8 --cfg 2 --out samples");
   command->callback([options] { sample_run(*options); });

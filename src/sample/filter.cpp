@@ -3,11 +3,12 @@
 #include <ATen/ops/cumsum.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/sort.h>
-#include <ATen/ops/topk.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <limits>
+
+#include "sample/kth_largest.h"
 
 namespace gear::sample {
 namespace {
@@ -16,8 +17,7 @@ constexpr double kDropped = -std::numeric_limits<double>::infinity();
 constexpr double kLeastTemperature = 1e-5;
 
 Tensor keep_top_k(const Tensor& logits, int64_t top_k) {
-  const int64_t k = std::min(top_k, logits.size(-1));
-  const auto kth = std::get<0>(at::topk(logits, k, -1)).narrow(-1, k - 1, 1);  // [B, 1]
+  const auto kth = kth_largest(logits, std::min(top_k, logits.size(-1)));  // [B, 1]
   return logits.masked_fill(logits < kth, kDropped);
 }
 

@@ -8,11 +8,10 @@
 #include <ATen/ops/softmax.h>
 
 #include <algorithm>
-#include <optional>
+#include <memory>
 
 #include "gear/core/error.h"
 #include "gear/core/random.h"
-#include "gear/nn/autocast.h"
 #include "sample/inference_scope.h"
 #include "sample/text_rows.h"
 
@@ -20,30 +19,6 @@
 
 namespace gear::sample {
 namespace {
-
-/// Autocast keeps its bfloat16 copy of a weight from one step to the next only when the weight
-/// wants a gradient. Without this scope a frozen network would be converted anew for every token.
-class ReusedCastScope {
- public:
-  ReusedCastScope(torch::nn::Module& module, c10::DeviceType device)
-      : autocast_(device, /*enabled=*/true) {
-    for (auto& parameter : module.parameters()) {
-      if (parameter.requires_grad()) continue;
-      parameter.requires_grad_(true);
-      frozen_.push_back(parameter);
-    }
-  }
-  ~ReusedCastScope() {
-    for (auto& parameter : frozen_) parameter.requires_grad_(false);
-    at::autocast::clear_cache();  // the copies carry no graph: an outer scope must not find them
-  }
-  ReusedCastScope(const ReusedCastScope&) = delete;
-  ReusedCastScope& operator=(const ReusedCastScope&) = delete;
-
- private:
-  nn::AutocastScope autocast_;
-  std::vector<Tensor> frozen_;
-};
 
 void expect_request(const models::ArModel& ar, const Tensor& labels, const SampleOptions& options) {
   const auto& config = ar->config();
@@ -91,56 +66,55 @@ bool guided(const SampleOptions& options, int64_t position) {
 
 c10::Device device_of(const models::ArModel& ar) { return ar->tok_embeddings->weight.device(); }
 
-/// Starts the cache with the condition of every row; returns their logits.
-using Prefill = std::function<Tensor(models::KvCache&)>;
+/// Starts with the condition of every row; returns their logits.
+using Prefill = std::function<Tensor(models::Decoding&)>;
 
-Tensor draw_tokens(models::ArModel& ar, int64_t images, const Prefill& prefill,
+Tensor draw_tokens(const models::ArDecoder& decoder, int64_t images, const Prefill& prefill,
                    const SampleOptions& options, const LogitsObserver& observer) {
+  auto ar = decoder.model();
   const auto device = device_of(ar);
   const InferenceScope inference(*ar);
-  std::optional<ReusedCastScope> bf16;
-  if (options.bf16) bf16.emplace(*ar, device.type());
 
   const int64_t positions = ar->config().num_tokens;
   const FilterOptions filter = {options.temperature, options.top_k, options.top_p};
   const auto draws = uniform_draws(options, positions, images).to(device);
   const auto tokens = at::empty({images, positions}, at::TensorOptions(device).dtype(at::kLong));
 
-  models::KvCache cache(ar->config(), guided(options, 0) ? 2 * images : images, device,
-                        options.bf16 ? at::kBFloat16 : at::kFloat);
+  const auto decoding = decoder.start(guided(options, 0) ? 2 * images : images);
   Tensor fed;  // [B] or [2B]
   for (int64_t position = 0; position < positions; ++position) {
-    auto logits = position == 0 ? prefill(cache) : ar->decode_step(fed, cache);
+    auto logits = position == 0 ? prefill(*decoding) : decoding->step(fed);
     if (guided(options, position)) {
       const auto halves = logits.chunk(2);  // conditional c, unconditional u, each [B, K]
       logits = halves[1] + options.cfg * (halves[0] - halves[1]);
     }
-    if (observer) observer(position, logits);
+    if (observer) observer(position, logits.clone());
     const auto filtered = filter_logits(logits, filter);
     const auto ids =
         options.greedy ? at::argmax(filtered, -1) : draw_codes(filtered, draws[position]);  // [B]
     tokens.select(1, position).copy_(ids);
     fed = guided(options, position + 1) ? at::cat({ids, ids}) : ids;
-    if (cache.rows() > fed.size(0)) cache.keep_first(fed.size(0));  // guidance is over
+    if (decoding->rows() > fed.size(0)) decoding->keep_first(fed.size(0));  // guidance is over
   }
   return tokens;
 }
 
 }  // namespace
 
-Tensor generate_tokens(models::ArModel ar, const Tensor& labels, const SampleOptions& options,
-                       const LogitsObserver& observer) {
-  expect_request(ar, labels, options);
-  auto rows = labels.to(device_of(ar));  // [B] or [2B]
-  if (guided(options, 0)) rows = at::cat({rows, at::full_like(rows, ar->null_class())});
-  const auto prefill = [&](models::KvCache& cache) { return ar->prefill(rows, cache); };
+Tensor generate_tokens(const models::ArDecoder& ar, const Tensor& labels,
+                       const SampleOptions& options, const LogitsObserver& observer) {
+  expect_request(ar.model(), labels, options);
+  auto rows = labels.to(device_of(ar.model()));  // [B] or [2B]
+  if (guided(options, 0)) rows = at::cat({rows, at::full_like(rows, ar.model()->null_class())});
+  const auto prefill = [&](models::Decoding& decoding) { return decoding.prefill(rows); };
   return draw_tokens(ar, labels.size(0), prefill, options, observer);
 }
 
-Tensor generate_tokens(models::ArModel ar, const TextPrompt& prompt, const SampleOptions& options,
-                       const LogitsObserver& observer) {
-  const auto rows = text_rows(prompt, ar->config(), guided(options, 0), device_of(ar));
-  const auto prefill = [&](models::KvCache& cache) { return ar->prefill(rows, cache); };
+Tensor generate_tokens(const models::ArDecoder& ar, const TextPrompt& prompt,
+                       const SampleOptions& options, const LogitsObserver& observer) {
+  const auto device = device_of(ar.model());
+  const auto rows = text_rows(prompt, ar.model()->config(), guided(options, 0), device);
+  const auto prefill = [&](models::Decoding& decoding) { return decoding.prefill(rows); };
   return draw_tokens(ar, prompt.text.features.size(0), prefill, options, observer);
 }
 

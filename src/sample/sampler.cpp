@@ -9,13 +9,13 @@
 
 namespace gear::sample {
 
-Tensor sample_images(models::Tokenizer& tokenizer, models::ArModel ar, const Tensor& labels,
-                     const SampleOptions& options, int64_t batch_size,
+Tensor sample_images(models::Tokenizer& tokenizer, const models::ArDecoder& ar,
+                     const Tensor& labels, const SampleOptions& options, int64_t batch_size,
                      const SampleProgress& progress) {
   const int64_t codes = tokenizer.config().quantizer.codebook_size;
-  if (ar->config().vocab_size != codes) {
-    fail("sampling: the transformer knows ", ar->config().vocab_size, " codes and the tokenizer ",
-         codes, "; take both from the same run");
+  if (ar.model()->config().vocab_size != codes) {
+    fail("sampling: the transformer knows ", ar.model()->config().vocab_size,
+         " codes and the tokenizer ", codes, "; take both from the same run");
   }
   TORCH_CHECK(batch_size > 0, "sample_images: the batch size must be positive, got ", batch_size);
   const int64_t total = labels.size(0);

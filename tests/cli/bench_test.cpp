@@ -51,9 +51,30 @@ TEST(Bench, StepSampleAndLoaderTakeWhatTrainingTakes) {
   const TinySetup tiny;
   const std::string config = tiny.config().string();
   expect_measurements(figures(tiny, {"step", config}), 1);
-  expect_measurements(figures(tiny, {"sample", config, "--bf16"}), 2);
+  expect_measurements(figures(tiny, {"sample", config}), 4);  // plain, fp32, bf16, int8
+  expect_measurements(
+      figures(tiny, {"sample", config, "--weights", "int8,bf16", "--batch", "2", "--skip-plain"}),
+      2);
   expect_measurements(
       figures(tiny, {"loader", tiny.data().string(), "--image-size", "16", "--batch", "4"}), 1);
+}
+
+TEST(Bench, SampleCountsTheBytesOfTheWeightsInEachFormat) {
+  const TinySetup tiny;
+  const auto json = figures(tiny, {"sample", tiny.config().string()});
+  const auto& measured = json.at("measurements");
+  const auto bytes = [&](size_t i) { return measured.at(i).at("bytes").get<double>(); };
+  EXPECT_EQ(bytes(0), bytes(1));
+  EXPECT_NEAR(bytes(2) / bytes(1), 0.5, 0.05);   // the norms stay float32
+  EXPECT_NEAR(bytes(3) / bytes(1), 0.25, 0.10);  // and there are scales
+  EXPECT_EQ(measured.at(1).at("items"), 64);
+}
+
+TEST(Bench, AnUnknownFormatOfWeightsIsRefused) {
+  const TinySetup tiny;
+  expect_user_error(
+      tiny.gear({"bench", "sample", tiny.config().string(), "--weights", "bf16,int4"}),
+      "--weights: expected fp32, bf16 or int8, got int4");
 }
 
 TEST(Bench, AMissingConfigurationIsNamed) {

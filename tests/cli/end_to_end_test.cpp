@@ -106,6 +106,31 @@ TEST(EndToEnd, ASmallerDrawLeavesNoPictureOfALargerOne) {
   EXPECT_EQ(names_in(out), (std::set<std::string>{"000000.png", "grid.png", "samples.npz"}));
 }
 
+TEST(EndToEnd, FormatOfTheWeightsIsWrittenInThePictures) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train({"steps=1"}).exit_code, exit_code::kSuccess);
+  const fs::path out = tiny.root() / "out";
+  for (const std::string format : {"fp32", "bf16", "int8"}) {
+    const Outcome outcome =
+        tiny.gear({"sample", tiny.run().string(), "--classes", "0", "--per-class", "1", "--cfg",
+                   "2", "--weights", format, "--out", out.string()});
+    ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("averaged weights in " + format));
+    for (const char* name : {"000000.png", "grid.png"}) {
+      EXPECT_THAT(io::read_bytes(out / name), HasSubstr(std::string("weights\0", 8) + format));
+    }
+  }
+}
+
+TEST(EndToEnd, AnUnknownFormatOfTheWeightsIsRefusedBeforeAnythingIsRead) {
+  const TinySetup tiny;
+  const fs::path out = tiny.root() / "out";
+  expect_user_error(
+      tiny.gear({"sample", "nowhere", "--weights", "int4", "--out", out.string()}),
+      "--weights: expected fp32, bf16 or int8, got int4");
+  EXPECT_FALSE(fs::exists(out));
+}
+
 TEST(EndToEnd, NoClassIsNotClassZero) {
   const TinySetup tiny;
   const Outcome outcome = tiny.gear({"sample", tiny.run().string(), "--classes", ""});

@@ -225,7 +225,7 @@ TEST(Doctor, TellsBuildMachineAndMeasuredSpeed) {
   }
   for (const std::string pattern :
        {"matrix product fp32 +[1-9][0-9]* GFLOP/s", "matrix product bf16 +[0-9]+ GFLOP/s",
-        "memory, by copying +[0-9.]+ GB/s"}) {
+        "memory traffic +[0-9.]+ GB/s"}) {
     EXPECT_THAT(outcome.out, ::testing::ContainsRegex(pattern));
   }
 }

@@ -48,7 +48,8 @@ struct Generated {
   Tensor logits;  // [B, L, K]
 };
 
-Generated generate(models::ArModel model, const Tensor& labels, const SampleOptions& options) {
+Generated generate(const models::ArDecoder& model, const Tensor& labels,
+                   const SampleOptions& options) {
   std::vector<Tensor> steps;
   const auto tokens = generate_tokens(model, labels, options, [&](int64_t, const Tensor& logits) {
     steps.push_back(logits.clone());
@@ -129,7 +130,7 @@ TEST(Generate, ModeAndGradientFlagsAreRestored) {
   auto model = trained_like(small_config());
   model->train();
   model->norm->weight.requires_grad_(false);
-  generate_tokens(model, at::tensor({1}, at::kLong), {.bf16 = true});
+  generate_tokens({model, ops::WeightFormat::kBfloat16}, at::tensor({1}, at::kLong), {});
   EXPECT_TRUE(model->is_training());
   EXPECT_TRUE(model->layers[0]->is_training());
   EXPECT_FALSE(model->norm->weight.requires_grad());
@@ -137,18 +138,32 @@ TEST(Generate, ModeAndGradientFlagsAreRestored) {
   EXPECT_TRUE(at::GradMode::is_enabled());
 }
 
-TEST(Generate, Bfloat16KeepsLogitsNearFloat32) {
+TEST(Generate, TokensAreThoseOfTheNetworksOwnLayers) {
+  auto model = trained_like(small_config());
+  const auto labels = at::tensor({1, 2, 4}, at::kLong);
+  for (const SampleOptions& options : {SampleOptions{.cfg = 2.0, .greedy = true},
+                                       SampleOptions{.cfg = 2.0, .cfg_interval = 2, .seed = 9},
+                                       SampleOptions{.top_k = 20, .top_p = 0.9, .seed = 8}}) {
+    EXPECT_TRUE(generate_tokens(model, labels, options)
+                    .equal(generate_tokens(models::ArDecoder::plain(model), labels, options)));
+  }
+}
+
+TEST(Generate, RoundedWeightsKeepLogitsNearFloat32) {
   auto model = trained_like(small_config());
   const auto labels = at::tensor({1, 2}, at::kLong);
-  const auto found = generate(model, labels, {.cfg = 1.5, .seed = 2, .bf16 = true});
-  EXPECT_EQ(found.logits.scalar_type(), at::kFloat);
-  const auto c = parallel_logits(model, labels, found.tokens);
-  const auto u =
-      parallel_logits(model, at::full({2}, model->null_class(), at::kLong), found.tokens);
-  const auto expected = u + 1.5 * (c - u);
-  // bfloat16 keeps 8 bits; a few per cent of the largest logit after two blocks and guidance.
-  const double scale = expected.abs().max().item<double>();
-  EXPECT_LE((found.logits - expected).abs().max().item<double>(), 0.05 * scale);
+  for (const auto format : {ops::WeightFormat::kBfloat16, ops::WeightFormat::kInt8}) {
+    const auto found = generate({model, format}, labels, {.cfg = 1.5, .seed = 2});
+    const auto c = parallel_logits(model, labels, found.tokens);
+    const auto u =
+        parallel_logits(model, at::full({2}, model->null_class(), at::kLong), found.tokens);
+    const auto expected = u + 1.5 * (c - u);
+    // Both keep about 8 bits; a few per cent of the largest logit after two blocks and guidance.
+    const double scale = expected.abs().max().item<double>();
+    const double error = (found.logits - expected).abs().max().item<double>();
+    EXPECT_LE(error, 0.05 * scale) << static_cast<int>(format);
+    EXPECT_GT(error, 0.0) << static_cast<int>(format);
+  }
 }
 
 TEST(Generate, GuidanceWithoutANullClassIsRefused) {

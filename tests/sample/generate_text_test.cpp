@@ -81,18 +81,19 @@ TEST(GenerateFromText, BatchesDoNotChangeTheTokens) {
   EXPECT_TRUE(together.equal(at::cat(parts)));
 }
 
-TEST(GenerateFromText, Bfloat16CacheWorksWithMasks) {
+TEST(GenerateFromText, RoundedWeightsAndCacheWorkWithMasks) {
   auto model = network(TextAttention::kPrefix);
   const auto prompt = some_prompt(model->config());
-  Tensor first;
-  generate_tokens(model, prompt, {.bf16 = true}, [&](int64_t position, const Tensor& logits) {
-    if (position == 0) first = logits.clone();
-  });
-  const auto ids = at::zeros({3, 9}, at::kLong);
-  const auto expected = parallel_logits(model, prompt.text, ids).select(1, 0);
-  // bfloat16 keeps 8 bits; a few per cent of the largest logit after three blocks.
-  EXPECT_LE((first - expected).abs().max().item<double>(),
-            0.05 * expected.abs().max().item<double>());
+  for (const auto format : {ops::WeightFormat::kBfloat16, ops::WeightFormat::kInt8}) {
+    std::vector<Tensor> steps;
+    const auto tokens =
+        generate_tokens({model, format}, prompt, {},
+                        [&](int64_t, const Tensor& logits) { steps.push_back(logits); });
+    const auto expected = parallel_logits(model, prompt.text, tokens);
+    // Both keep about 8 bits; a few per cent of the largest logit after three blocks.
+    EXPECT_LE((at::stack(steps, 1) - expected).abs().max().item<double>(),
+              0.05 * expected.abs().max().item<double>());
+  }
 }
 
 TEST(GenerateFromText, WhatDoesNotFitIsRefused) {

@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "gear/core/tensor.h"
-#include "gear/models/ar/ar_model.h"
+#include "gear/models/ar/ar_decoder.h"
 #include "gear/models/tokenizers/tokenizer.h"
 #include "gear/sample/filter.h"
 #include "gear/sample/text_prompt.h"
@@ -25,7 +25,6 @@ struct SampleOptions {
   bool greedy = false;  ///< the most probable code instead of a draw
   uint64_t seed = 0;
   int64_t first_image = 0;
-  bool bf16 = false;  ///< matrix products, attention and cache in bfloat16; logits stay float32
 };
 
 /// Sees the logits [B, K] from which the token at `position` is drawn, after guidance and before
@@ -35,13 +34,13 @@ using LogitsObserver = std::function<void(int64_t position, const Tensor& logits
 /// Tokens [B, L] int64 for labels [B] int64, in eval mode and without gradients; the network's mode
 /// is restored. Throws Error for labels that do not exist and for guidance of a network without a
 /// null class.
-Tensor generate_tokens(models::ArModel ar, const Tensor& labels, const SampleOptions& options,
-                       const LogitsObserver& observer = {});
+Tensor generate_tokens(const models::ArDecoder& ar, const Tensor& labels,
+                       const SampleOptions& options, const LogitsObserver& observer = {});
 
 /// The same for captions. Throws Error for a network without text, for features that do not fit it,
 /// and for guidance without the empty text or with a validity on one side alone.
-Tensor generate_tokens(models::ArModel ar, const TextPrompt& prompt, const SampleOptions& options,
-                       const LogitsObserver& observer = {});
+Tensor generate_tokens(const models::ArDecoder& ar, const TextPrompt& prompt,
+                       const SampleOptions& options, const LogitsObserver& observer = {});
 
 /// Tokens [B, L] of a square grid -> pictures uint8 [B, 3, S, S].
 Tensor tokens_to_images(models::Tokenizer& tokenizer, const Tensor& tokens);

@@ -58,8 +58,11 @@ Tensor ArAttentionImpl::forward(const Tensor& x, const ArPositions& positions, K
     TORCH_CHECK(q.size(2) == 1 || cache->length() == 0, "ArAttention: ", q.size(2),
                 " positions after ", cache->length(), " cached ones need a mask");
     cache->append(k, v);
-    k = cache->keys();    // [B, H_kv, m, d]
-    v = cache->values();  // [B, H_kv, m, d]
+    // The first positions are all there is, and exact where the cache keeps bfloat16.
+    if (cache->length() > q.size(2)) {
+      k = cache->keys();    // [B, H_kv, m, d]
+      v = cache->values();  // [B, H_kv, m, d]
+    }
   }
   const bool causal = !positions.mask && q.size(2) > 1;
   const auto mixed = at::scaled_dot_product_attention(

@@ -68,7 +68,7 @@ void ArModelImpl::initialise() {
   output->weight.zero_();  // the first cross-entropy is exactly ln K
 }
 
-Tensor ArModelImpl::rotary_rows(int64_t begin, int64_t count, c10::Device device) {
+const Tensor& ArModelImpl::rotary_table(c10::Device device) {
   if (!rotary_.defined() || rotary_.device() != device) {
     rotary_ = nn::rotary_table({.prefix = config_.prefix(),
                                 .side = grid_side(config_),
@@ -77,7 +77,7 @@ Tensor ArModelImpl::rotary_rows(int64_t begin, int64_t count, c10::Device device
                                 .zero_prefix = config_.prefix_rope == PrefixRope::kZero})
                   .to(device);
   }
-  return rotary_.narrow(0, begin, count);
+  return rotary_;
 }
 
 Tensor ArModelImpl::run_block(int64_t index, const Tensor& h, const ArPositions& positions) {
@@ -123,7 +123,7 @@ ArOutput ArModelImpl::run(const Tensor& condition, const Tensor& embeddings,
               "ArModel: there is no block ", what.tap, " among ", config_.depth);
   auto h = at::cat({condition, embeddings.to(condition.scalar_type())}, 1);  // [B, P + n, D]
   h = nn::dropout(h, config_.token_dropout, is_training());
-  const ArPositions positions = {.rotary = rotary_rows(0, h.size(1), h.device()),
+  const ArPositions positions = {.rotary = rotary_table(h.device()).narrow(0, 0, h.size(1)),
                                  .mask = mask,
                                  .text = config_.text ? config_.prefix() : 0};
   const int64_t first = config_.prefix() - 1;
@@ -184,7 +184,9 @@ Tensor ArModelImpl::advance(const Tensor& embeddings, const std::optional<Tensor
   TORCH_CHECK(!is_training(), "ArModel: decoding needs eval mode");
   auto h = embeddings;
   const ArPositions positions = {
-      .rotary = rotary_rows(cache.length(), h.size(1), h.device()), .mask = mask, .text = text};
+      .rotary = rotary_table(h.device()).narrow(0, cache.length(), h.size(1)),
+      .mask = mask,
+      .text = text};
   for (int64_t i = 0; i < config_.depth; ++i) {
     h = layers->ptr<ArBlockImpl>(static_cast<size_t>(i))->forward(h, positions, &cache.layer(i));
   }

@@ -36,6 +36,10 @@ void KvCache::keep_first(int64_t rows) {
   if (visible_) visible_ = visible_->narrow(0, 0, rows);
 }
 
+void KvCache::extend(int64_t positions) {
+  for (KvLayer& layer : layers_) layer.extend(positions);
+}
+
 void KvCache::hide_padding(const Tensor& valid) {
   visible_ = visible_columns(valid, capacity_ - valid.size(1));
 }

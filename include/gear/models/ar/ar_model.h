@@ -58,7 +58,8 @@ class ArModelImpl : public torch::nn::Module {
   ArOutput forward(const Tensor& labels, const Tensor& embeddings, const ArForward& what = {});
   ArOutput forward(const TextCondition& text, const Tensor& embeddings, const ArForward& what = {});
 
-  Tensor embed_ids(const Tensor& ids);  // [B, n] int64 -> [B, n, D]
+  Tensor embed_ids(const Tensor& ids);        // [B, n] int64 -> [B, n, D]
+  Tensor embed_labels(const Tensor& labels);  // [B] int64 -> [B, P, D]
   /// Soft or straight-through read-out of the token table for T tokens: [T, D].
   Tensor embed_soft(const ops::Costs& costs, const ops::ReadoutOptions& options);
 
@@ -73,6 +74,9 @@ class ArModelImpl : public torch::nn::Module {
   Tensor prefill(const Tensor& labels, KvCache& cache);
   Tensor prefill(const TextCondition& text, KvCache& cache);
   Tensor decode_step(const Tensor& ids, KvCache& cache);
+
+  /// (cos, sin) of all positions, float32 [P + L, d / 2, 2].
+  const Tensor& rotary_table(c10::Device device);
 
   const ArConfig& config() const { return config_; }
   int64_t null_class() const { return config_.num_classes; }
@@ -89,9 +93,6 @@ class ArModelImpl : public torch::nn::Module {
 
  private:
   void initialise();
-  /// Rotary rows of positions begin..begin+count-1, [count, d / 2, 2].
-  Tensor rotary_rows(int64_t begin, int64_t count, c10::Device device);
-  Tensor embed_labels(const Tensor& labels);     // [B] -> [B, P, D]
   Tensor embed_text(const TextCondition& text);  // [B, P, D]
   /// condition [B, P, D]; mask as in ArPositions.
   ArOutput run(const Tensor& condition, const Tensor& embeddings, const std::optional<Tensor>& mask,

@@ -26,6 +26,11 @@ class KvLayer {
   int64_t length() const { return length_; }
   void keep_first(int64_t rows);
 
+  /// [B, H, S, d], all of the memory. Who writes there himself says how many positions.
+  const Tensor& key_memory() const { return keys_; }
+  const Tensor& value_memory() const { return values_; }
+  void extend(int64_t positions) { length_ += positions; }
+
  private:
   Tensor keys_, values_;  // [B, H, S, d]
   int64_t length_ = 0;
@@ -45,12 +50,16 @@ class KvCache {
   int64_t rows() const { return layers_.front().keys().size(0); }
   /// Forgets all rows but the first ones, without moving them.
   void keep_first(int64_t rows);
+  /// Counts positions that somebody else wrote into the memory of every layer.
+  void extend(int64_t positions);
 
   /// Hides captions' padding from all that is decoded later; valid [B, T] (TextCondition).
   void hide_padding(const Tensor& valid);
   /// Mask of the next position over itself and the cache, bool [B, 1, 1, length + 1]; none where
   /// nothing is hidden.
   std::optional<Tensor> mask_of_next() const;
+  /// Positions that later ones may attend to, bool [B, S]; none: all.
+  const std::optional<Tensor>& visible() const { return visible_; }
 
  private:
   int64_t capacity_;
