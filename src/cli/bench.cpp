@@ -101,6 +101,9 @@ void add_loader(CLI::App& bench) {
   add_count(*command, "--image-size", options->image_size, "Side of the crops");
   add_count(*command, "--batch", options->batch, "Images at a time");
   add_count(*command, "--workers", options->workers, "Threads that read");
+  command->add_option("--cache-mb", options->cache_mb, "Memory for decoded pictures, in MiB")
+      ->check(CLI::Range(int64_t{0}, int64_t{10'000'000}))
+      ->capture_default_str();
   finish(*command, options, bench_loader);
 }
 

@@ -52,6 +52,7 @@ struct LoaderBench {
   int64_t image_size = 256;
   int64_t batch = 32;
   int64_t workers = 1;
+  int64_t cache_mb = 0;  ///< as data.cache_mb; pictures kept in memory would be decoded only once
   int64_t rounds = 5;
 };
 BenchReport bench_loader(const LoaderBench& options);

@@ -1,6 +1,6 @@
 #include "cli/bench_config.h"
 
-#include "gear/core/device.h"
+#include "cli/run_setup.h"
 
 namespace gear::cli {
 
@@ -8,10 +8,7 @@ train::RunConfig config_without_weights(const std::string& path,
                                         const std::vector<std::string>& overrides) {
   auto config = config::load<train::RunConfig>(path, overrides);
   if (config.data.num_classes == 0) config.data.num_classes = 1000;
-  if (config.precision == train::Precision::kAuto) {
-    config.precision = has_bf16_units(resolve_device(config.device)) ? train::Precision::kBf16
-                                                                     : train::Precision::kFp32;
-  }
+  resolve_arithmetic(config);
   config.init = {};
   config.teacher.weights.clear();
   config.loss.lpips_vgg_weights.clear();

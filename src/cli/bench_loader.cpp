@@ -12,6 +12,7 @@ BenchReport bench_loader(const LoaderBench& options) {
   config.image_size = options.image_size;
   config.batch_size = options.batch;
   config.workers = options.workers;
+  config.cache_mb = options.cache_mb;
   const auto folder = std::make_shared<const data::ImageFolder>(options.data);
   const auto loader = std::make_shared<data::Loader>(
       folder, config, data::LoaderShare{.micro_batch_size = options.batch});

@@ -31,6 +31,7 @@ std::shared_ptr<Training> make_training(const StepBench& options) {
   training->config = config_without_weights(options.config, options.overrides);
   const auto& data = training->config.data;
   use_threads(training->config.threads);
+  use_convolutions(training->config.convolutions);
   training->recipe = train::make_recipe(training->config, train::WeightSource::kCheckpoint).recipe;
   const int64_t count = data.batch_size;
   training->batch = {

@@ -12,6 +12,7 @@
 #include "gear/core/text.h"
 #include "gear/data/data_split.h"
 #include "gear/io/weights.h"
+#include "gear/nn/convolution.h"
 #include "gear/train/checkpoint.h"
 
 namespace gear::cli {
@@ -77,12 +78,6 @@ void take_split(data::DataConfig& config) {
   if (config.val_path.empty()) config.val_path = split.held_out.string();
 }
 
-train::Precision resolved_precision(const train::RunConfig& config) {
-  if (config.precision != train::Precision::kAuto) return config.precision;
-  return has_bf16_units(resolve_device(config.device)) ? train::Precision::kBf16
-                                                       : train::Precision::kFp32;
-}
-
 /// The tokenizer that a user named, of the shape that a run has.
 std::shared_ptr<models::Tokenizer> named_tokenizer(const PairOptions& options,
                                                    const train::RunConfig& config,
@@ -116,11 +111,32 @@ ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::s
   ResolvedRun run{.config = config::load<train::RunConfig>(config_path, overrides), .data = {}};
   take_split(run.config.data);
   if (run.config.data.val_path.empty()) run.config.output.eval_every = 0;  // nothing to measure on
-  run.config.precision = resolved_precision(run.config);
+  resolve_arithmetic(run.config);
   expect_inputs(run.config);
   if (starts_anew(run.config, resume)) expect_initial_weights(run.config);
   run.data = open_training_data(run.config);
   return run;
+}
+
+void resolve_arithmetic(train::RunConfig& config) {
+  const auto device = resolve_device(config.device);
+  if (config.precision == train::Precision::kAuto) {
+    config.precision = has_bf16_units(device) ? train::Precision::kBf16 : train::Precision::kFp32;
+  }
+  const bool can_winograd = device.is_cpu() && ops::has_winograd();
+  if (config.convolutions == train::Convolutions::kAuto) {
+    config.convolutions =
+        can_winograd ? train::Convolutions::kWinograd : train::Convolutions::kDirect;
+  }
+  if (config.convolutions == train::Convolutions::kWinograd && !can_winograd) {
+    fail("convolutions: winograd needs a CPU with AVX2, got ", device_name(device),
+         "; set convolutions: auto");
+  }
+}
+
+void use_convolutions(train::Convolutions convolutions) {
+  nn::set_conv_method(convolutions == train::Convolutions::kWinograd ? ops::ConvMethod::kWinograd
+                                                                     : ops::ConvMethod::kDirect);
 }
 
 void use_threads(int64_t threads, int64_t processes) {

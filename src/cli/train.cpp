@@ -116,6 +116,7 @@ int train_as_rank(const ResolvedRun& run, const train::Resume& resume, const dis
   train::expect_enough_memory(config,
                               available_memory(device) / (device.is_cpu() ? neighbours : 1));
   use_threads(config.threads, neighbours);
+  use_convolutions(config.convolutions);
 
   const train::Parallel parallel = train::make_parallel(world, config.parallel);
   train::RunFolder folder({.path = config.run_dir,

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <utility>
 #include <vector>
 
 // One build serves every x86-64: the loops below are compiled three times and the loader of the
@@ -74,23 +75,42 @@ struct Taps {
   int64_t end() const { return first.back() + count.back(); }
 };
 
+/// How `in` samples are resampled to `out`.
+struct Resampling {
+  Resampling(int64_t in, int64_t out, Filter filter)
+      : in(in),
+        scale(static_cast<double>(in) / static_cast<double>(out)),
+        filter_scale(std::max(scale, 1.0)),
+        support(radius(filter) * filter_scale) {}
+
+  double centre(int64_t output) const { return (static_cast<double>(output) + 0.5) * scale; }
+  /// Inputs [first, end) that make up an output.
+  int64_t first(int64_t output) const {
+    return std::max<int64_t>(static_cast<int64_t>(centre(output) - support + 0.5), 0);
+  }
+  int64_t end(int64_t output) const {
+    return std::min(static_cast<int64_t>(centre(output) + support + 0.5), in);
+  }
+
+  int64_t in;
+  double scale, filter_scale, support;
+};
+
 /// Taps of outputs [start, start + outputs) when `in` samples are resampled to `out`.
 Taps make_taps(int64_t in, int64_t out, Filter filter, int64_t start, int64_t outputs) {
-  const double scale = static_cast<double>(in) / static_cast<double>(out);
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = radius(filter) * filter_scale;
+  const Resampling resampling(in, out, filter);
   Taps taps;
-  taps.stride = static_cast<int64_t>(std::ceil(support)) * 2 + 1;
+  taps.stride = static_cast<int64_t>(std::ceil(resampling.support)) * 2 + 1;
   taps.weights.resize(static_cast<size_t>(outputs * taps.stride));
   std::vector<double> real(static_cast<size_t>(taps.stride));
   for (int64_t i = 0; i < outputs; ++i) {
-    const double centre = (static_cast<double>(start + i) + 0.5) * scale;
-    const auto first = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
-    const int64_t count = std::min(static_cast<int64_t>(centre + support + 0.5), in) - first;
+    const double centre = resampling.centre(start + i);
+    const int64_t first = resampling.first(start + i);
+    const int64_t count = resampling.end(start + i) - first;
     double sum = 0.0;
     for (int64_t k = 0; k < count; ++k) {
       const double x = static_cast<double>(first + k) - centre + 0.5;
-      real[static_cast<size_t>(k)] = kernel(filter, x * (1.0 / filter_scale));
+      real[static_cast<size_t>(k)] = kernel(filter, x * (1.0 / resampling.filter_scale));
       sum += real[static_cast<size_t>(k)];
     }
     for (int64_t k = 0; k < count; ++k) {
@@ -213,6 +233,19 @@ Image resize_window(const Image& image, int64_t height, int64_t width, Filter fi
              vertical.count[i], out.row(y));
   }
   return out;
+}
+
+Window resize_source(int64_t in_height, int64_t in_width, int64_t height, int64_t width,
+                     Filter filter, const Window& window) {
+  const auto source = [filter](int64_t in, int64_t out, int64_t start, int64_t count) {
+    if (in == out) return std::pair(start, count);  // copied
+    const Resampling resampling(in, out, filter);
+    const int64_t first = resampling.first(start);
+    return std::pair(first, resampling.end(start + count - 1) - first);
+  };
+  const auto [top, rows] = source(in_height, height, window.top, window.height);
+  const auto [left, columns] = source(in_width, width, window.left, window.width);
+  return {top, left, rows, columns};
 }
 
 Image resize(const Image& image, int64_t height, int64_t width, Filter filter) {

@@ -66,7 +66,7 @@ bool SampleReader::read(int64_t sample, const Cut& cut, uint8_t* out) {
 }
 
 void SampleReader::decode_and_cut(int64_t sample, const Cut& cut, uint8_t* out) {
-  const io::Image image = decode(sample);
+  const io::Image image = decode(sample, cut);
   const ImageSize size = short_side_size({image.height, image.width}, side_);
   if (!cache_.fits(size)) return scaled_crop(image, side_, filter_, cut, out);
   const auto scaled =
@@ -75,9 +75,19 @@ void SampleReader::decode_and_cut(int64_t sample, const Cut& cut, uint8_t* out) 
   cache_.insert(sample, scaled);
 }
 
-io::Image SampleReader::decode(int64_t sample) {
+/// The pixels of a picture of this size from which its crop, or what the cache keeps, is made.
+Window SampleReader::wanted(ImageSize size, const Cut& cut) const {
+  const ImageSize scaled = short_side_size(size, side_);
+  if (cache_.fits(scaled)) return {0, 0, size.height, size.width};
+  return resize_source(size.height, size.width, scaled.height, scaled.width, filter_,
+                       cut.window(scaled));
+}
+
+io::Image SampleReader::decode(int64_t sample, const Cut& cut) {
   io::DecodeNotes notes;
-  io::Image image = io::read_image(source_->path(sample), options_, &notes);
+  io::DecodeOptions options = options_;
+  options.wanted = [&](int64_t height, int64_t width) { return wanted({height, width}, cut); };
+  io::Image image = io::read_image(source_->path(sample), options, &notes);
   warn_once(warned_sixteen_bit_,
             notes.sixteen_bit_grey && options_.sixteen_bit == io::SixteenBit::kClip, sample,
             "16-bit grey is clipped to 255 and comes out almost white; "

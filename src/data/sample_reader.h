@@ -50,7 +50,8 @@ class SampleReader {
 
  private:
   void decode_and_cut(int64_t sample, const Cut& cut, uint8_t* out);
-  io::Image decode(int64_t sample);
+  io::Image decode(int64_t sample, const Cut& cut);
+  Window wanted(ImageSize size, const Cut& cut) const;
   void warn_once(std::atomic<bool>& warned, bool met, int64_t sample, const char* advice);
 
   std::shared_ptr<const ImageFolder> source_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
@@ -39,7 +40,7 @@ class JpegReader {
     note_orientation();
     image_ = Image(info_.image_width, info_.image_height);
     if (info_.num_components == 4) cmyk_row_.resize(info_.image_width * size_t{4});
-    if (!read_pixels()) fail_damaged();
+    if (!read_pixels(wanted())) fail_damaged();
     return std::move(image_);
   }
 
@@ -72,19 +73,63 @@ class JpegReader {
     return true;
   }
 
-  bool read_pixels() {
+  bool read_pixels(const Window& wanted) {
     if (setjmp(errors_.jump) != 0) return false;
     const bool cmyk = info_.num_components == 4;
     info_.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     jpeg_start_decompress(&info_);
+    const size_t left = crop_columns(wanted);
+    skip_rows_until(wanted.top);
     while (info_.output_scanline < info_.output_height) {
       const auto y = static_cast<int64_t>(info_.output_scanline);
-      JSAMPROW row = cmyk ? cmyk_row_.data() : image_.row(y);
+      JSAMPROW row = cmyk ? cmyk_row_.data() : image_.row(y) + 3 * left;
       jpeg_read_scanlines(&info_, &row, 1);
       if (cmyk) convert_cmyk(image_.row(y));
+      // The last row is always read, and all entropy-coded data with it, which may be damaged.
+      if (y + 1 == wanted.top + wanted.height) skip_rows_until(image_.height - 1);
     }
     jpeg_finish_decompress(&info_);  // reads to the end marker: a file cut after it is complete
     return true;
+  }
+
+  /// What the caller will look at. All of it, where the window would have to be turned or where it
+  /// is not certain that a part comes out as it does from the whole.
+  Window wanted() const {
+    const Window all = {0, 0, image_.height, image_.width};
+    const bool turned = source_.options.exif == Exif::kApply && source_.notes.orientation != 1;
+    if (!source_.options.wanted || turned || !has_usual_sampling()) return all;
+    return source_.options.wanted(image_.height, image_.width);
+  }
+
+  /// Grey, or YCbCr with colours of full or half resolution.
+  bool has_usual_sampling() const {
+    if (info_.num_components == 1) return true;
+    if (info_.num_components != 3 || info_.jpeg_color_space != JCS_YCbCr) return false;
+    const auto& luma = info_.comp_info[0];
+    for (int i = 1; i < 3; ++i) {
+      const auto& colour = info_.comp_info[i];
+      if (colour.h_samp_factor != 1 || colour.v_samp_factor != 1) return false;
+    }
+    return luma.h_samp_factor <= 2 && luma.v_samp_factor <= 2;
+  }
+
+  /// Leaves out columns beside the window, as far as whole blocks go; returns the first one left.
+  /// Colours of half resolution are interpolated with their neighbours, so a block more stays on
+  /// either side.
+  size_t crop_columns(const Window& wanted) {
+    if (wanted.width == image_.width) return 0;
+    const auto block = static_cast<int64_t>(DCTSIZE * info_.max_h_samp_factor);
+    const int64_t first = std::max<int64_t>(wanted.left - block, 0);
+    const int64_t end = std::min(wanted.left + wanted.width + block, image_.width);
+    auto left = static_cast<JDIMENSION>(first);
+    auto width = static_cast<JDIMENSION>(end - first);
+    jpeg_crop_scanline(&info_, &left, &width);
+    return left;
+  }
+
+  void skip_rows_until(int64_t row) {
+    const int64_t rows = row - static_cast<int64_t>(info_.output_scanline);
+    if (rows > 0) jpeg_skip_scanlines(&info_, static_cast<JDIMENSION>(rows));
   }
 
   /// Such files hold inverted inks, with or without the Adobe marker that announces it.

@@ -28,12 +28,8 @@ Tensor normalise_with(const torch::nn::GroupNorm& norm, const Tensor& x,
 
 }  // namespace
 
-torch::nn::Conv2d conv3x3(int64_t in, int64_t out, bool bias) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1).bias(bias));
-}
-
-torch::nn::Conv2d conv1x1(int64_t in, int64_t out, bool bias) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1).bias(bias));
+Convolution conv1x1(int64_t in, int64_t out, bool bias) {
+  return Convolution(torch::nn::Conv2dOptions(in, out, 1).bias(bias));
 }
 
 torch::nn::GroupNorm group_norm(int64_t channels) {
@@ -83,7 +79,7 @@ AttnBlockImpl::AttnBlockImpl(int64_t channels)
 Tensor AttnBlockImpl::forward(const Tensor& input) {
   const auto x = enter(input);
   const auto normed = normalise(norm, x);
-  const auto rows = [&](torch::nn::Conv2d& projection) {  // [B, C, H, W] -> [B, 1, N, C]
+  const auto rows = [&](Convolution& projection) {  // [B, C, H, W] -> [B, 1, N, C]
     return projection(normed).flatten(2).transpose(1, 2).contiguous().unsqueeze(1);
   };
   auto h = at::scaled_dot_product_attention(rows(q), rows(k), rows(v));

@@ -2,27 +2,41 @@
 
 #include "gear/ops/group_norm.h"
 
-// B images, C channels, F: float32 for maps of float32 and bfloat16, else float64
-// What touches every element of a map, for one device. All else about group normalisation is
-// algebra on values by channel, the same for every device, in group_norm.cpp.
+// B images, C channels in G groups, F: float32 for maps of float32 and bfloat16, else float64
+// What the autograd function of group_norm expects from a device.
 
 namespace gear::ops {
 
-/// Maps x, grad, y: [B, C, H, W], all in the memory format of x, which is contiguous or
-/// channels-last.
-///   affine  [3, B, C] of F: centre, scale and shift by channel; h = (x - centre) * scale + shift
-///   g       grad * activation'(h)
+/// Checked arguments of group_norm.
+struct GroupNormCall {
+  Tensor x;       // [B, C, H, W], contiguous or channels-last
+  Tensor weight;  // [C] of F, contiguous; or undefined
+  Tensor bias;    // [C] of F, contiguous; or undefined
+  GroupNormOptions options;
+};
+
+/// In float64: the rounding of a mean far above the deviation would shift the whole group.
+struct GroupNormMoments {
+  Tensor mean;  // [B, G]
+  Tensor rstd;  // [B, G], 1 / sqrt(variance + eps)
+};
+
+struct GroupNormResult {
+  Tensor y;  // like x
+  GroupNormMoments moments;
+};
+
+struct GroupNormGradients {
+  Tensor x;       // like x; undefined unless wanted
+  Tensor weight;  // [C] float64
+  Tensor bias;    // [C] float64
+};
+
+/// The kernels of one device. `grad` lies in memory like x.
 struct GroupNormKernels {
-  /// [2, B, C] float64: sums by channel of x - origin and of its square; origin [B, C] float64.
-  Tensor (*moments)(const Tensor& x, const Tensor& origin);
-  /// y = activation(h)
-  Tensor (*normalise)(const Tensor& x, const Tensor& affine, Activation activation);
-  /// [2, B, C] float64: sums by channel of g and of g * (x - centre).
-  Tensor (*gradient_sums)(const Tensor& x, const Tensor& grad, const Tensor& affine,
-                          Activation activation);
-  /// g * scale - (offset + slope * (x - centre)); line [2, B, C] of F: offset and slope by channel.
-  Tensor (*input_gradient)(const Tensor& x, const Tensor& grad, const Tensor& affine,
-                           const Tensor& line, Activation activation);
+  GroupNormResult (*forward)(const GroupNormCall& call);
+  GroupNormGradients (*backward)(const GroupNormCall& call, const GroupNormMoments& moments,
+                                 const Tensor& grad, bool wants_x);
 };
 
 namespace cpu {

@@ -61,6 +61,22 @@ TEST(Resize, ColumnsAreTreatedLikeRows) {
   }
 }
 
+TEST(Resize, AWindowNeedsNoPixelsBeyondItsSource) {
+  const Image in = test_picture(61, 47);
+  for (const auto filter : {Filter::kBox, Filter::kBilinear, Filter::kBicubic, Filter::kLanczos}) {
+    for (const auto& [height, width] : {std::pair{23, 30}, {47, 30}, {80, 61}, {90, 100}}) {
+      const Window window = {height / 3, width / 4, height / 3, width / 2};
+      const Window source = resize_source(in.height, in.width, height, width, filter, window);
+      Image part(in.width, in.height);  // black outside of the source
+      for (int64_t y = source.top; y < source.top + source.height; ++y) {
+        std::copy_n(in.row(y) + 3 * source.left, 3 * source.width, part.row(y) + 3 * source.left);
+      }
+      EXPECT_EQ(resize_window(part, height, width, filter, window).pixels,
+                resize_window(in, height, width, filter, window).pixels);
+    }
+  }
+}
+
 TEST(Resize, BoxHalvesByAveraging) {
   Image in(4, 1);
   in.pixels = {0, 10, 20, 2, 20, 20, 100, 0, 255, 101, 0, 255};

@@ -66,9 +66,11 @@ struct JpegParts {
   unsigned width = 8, height = 8;
   int components = 3;
   J_COLOR_SPACE input = JCS_RGB, stored = JCS_YCbCr;
-  std::vector<uint8_t> pixel{};  // every pixel is the same
+  std::vector<uint8_t> pixel{};   // every pixel is the same
+  std::vector<uint8_t> pixels{};  // or all of them
   bool progressive = false;
-  std::string app1{};  // EXIF
+  std::string app1{};                  // EXIF
+  int luma_across = 2, luma_down = 2;  // samples of brightness for one of colour, in YCbCr
 };
 
 /// One colour everywhere has no rounding in the cosine transform, so the decoded values are known.
@@ -86,6 +88,10 @@ inline std::string make_jpeg(const JpegParts& parts) {
   info.in_color_space = parts.input;
   jpeg_set_defaults(&info);
   jpeg_set_colorspace(&info, parts.stored);
+  if (parts.stored == JCS_YCbCr) {
+    info.comp_info[0].h_samp_factor = parts.luma_across;
+    info.comp_info[0].v_samp_factor = parts.luma_down;
+  }
   jpeg_set_quality(&info, 100, TRUE);
   if (parts.progressive) jpeg_simple_progression(&info);
   jpeg_start_compress(&info, TRUE);
@@ -96,8 +102,15 @@ inline std::string make_jpeg(const JpegParts& parts) {
   std::vector<uint8_t> row;
   for (unsigned x = 0; x < parts.width; ++x)
     row.insert(row.end(), parts.pixel.begin(), parts.pixel.end());
-  JSAMPROW rows[] = {row.data()};
-  while (info.next_scanline < info.image_height) jpeg_write_scanlines(&info, rows, 1);
+  while (info.next_scanline < info.image_height) {
+    if (!parts.pixels.empty()) {
+      const size_t bytes = size_t{parts.width} * static_cast<size_t>(parts.components);
+      const auto begin = parts.pixels.begin() + static_cast<int64_t>(info.next_scanline * bytes);
+      row.assign(begin, begin + static_cast<int64_t>(bytes));
+    }
+    JSAMPROW rows[] = {row.data()};
+    jpeg_write_scanlines(&info, rows, 1);
+  }
   jpeg_finish_compress(&info);
   std::string bytes(reinterpret_cast<char*>(memory), size);
   jpeg_destroy_compress(&info);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <new>
 #include <stdexcept>
@@ -31,6 +32,14 @@ struct Image {
   std::vector<uint8_t> pixels{};  // [H, W, 3]
 };
 
+/// A rectangle of pixels.
+struct Window {
+  int64_t top = 0;
+  int64_t left = 0;
+  int64_t height = 0;
+  int64_t width = 0;
+};
+
 enum class SixteenBit { kClip, kScale };  ///< 16-bit grey: min(v, 255), or the high byte
 enum class Alpha { kDrop, kWhite };       ///< ignore transparency, or blend over white
 enum class Exif { kIgnore, kApply };      ///< the orientation that a camera noted in a JPEG
@@ -41,6 +50,9 @@ struct DecodeOptions {
   SixteenBit sixteen_bit = SixteenBit::kClip;
   Alpha alpha = Alpha::kDrop;
   Exif exif = Exif::kIgnore;
+  /// Which pixels of a picture of height x width the caller will look at; empty: all. A decoder
+  /// that can spare the others leaves them black. Damage is found in either case.
+  std::function<Window(int64_t height, int64_t width)> wanted{};
 };
 
 /// What a file holds that DecodeOptions decide about.

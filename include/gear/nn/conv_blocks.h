@@ -6,6 +6,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "gear/core/tensor.h"
+#include "gear/nn/convolution.h"
 #include "gear/nn/gate.h"
 
 // B batch, C channels, H W pixels, N = H * W
@@ -14,9 +15,7 @@
 
 namespace gear::nn {
 
-/// 3x3 convolution, stride 1, that keeps the size.
-torch::nn::Conv2d conv3x3(int64_t in, int64_t out, bool bias = true);
-torch::nn::Conv2d conv1x1(int64_t in, int64_t out, bool bias = true);
+Convolution conv1x1(int64_t in, int64_t out, bool bias = true);
 /// Normalisation in 32 groups, eps 1e-6; `channels` is a multiple of 32.
 torch::nn::GroupNorm group_norm(int64_t channels);
 /// norm(x) by ops::group_norm: the module holds the weight and the bias.
@@ -44,10 +43,10 @@ struct ResBlockImpl : GatedModule {
 
   double dropout;
   torch::nn::GroupNorm norm1;
-  torch::nn::Conv2d conv1;
+  Convolution conv1;
   torch::nn::GroupNorm norm2;
-  torch::nn::Conv2d conv2;
-  torch::nn::Conv2d nin_shortcut{nullptr};
+  Convolution conv2;
+  Convolution nin_shortcut{nullptr};
 };
 TORCH_MODULE(ResBlock);
 
@@ -58,7 +57,7 @@ struct AttnBlockImpl : GatedModule {
   Tensor forward(const Tensor& x);  // [B, C, H, W], same out
 
   torch::nn::GroupNorm norm;
-  torch::nn::Conv2d q, k, v, proj_out;
+  Convolution q, k, v, proj_out;
 };
 TORCH_MODULE(AttnBlock);
 
@@ -79,7 +78,7 @@ struct UpsampleImpl : GatedModule {
 
   Tensor forward(const Tensor& x);  // [B, C, H, W] -> [B, C, 2 H, 2 W]
 
-  torch::nn::Conv2d conv;
+  Convolution conv;
 };
 TORCH_MODULE(Upsample);
 

@@ -21,6 +21,7 @@ namespace gear::train {
 enum class RecipeKind { kTokenizer, kGear, kAr };
 enum class Readout { kSoft, kSte };
 enum class Precision { kFp32, kBf16, kAuto };
+enum class Convolutions { kDirect, kWinograd, kAuto };
 
 /// Weights and switches of every loss. Spec 03.
 struct LossConfig {
@@ -157,6 +158,7 @@ struct RunConfig {
   int64_t seed = 0;
   int64_t steps = 400000;
   Precision precision = Precision::kAuto;
+  Convolutions convolutions = Convolutions::kAuto;
   DeviceChoice device = DeviceChoice::kAuto;
   int64_t threads = 0;
   data::DataConfig data;
@@ -180,6 +182,10 @@ struct RunConfig {
     v("precision", precision,
       "fp32, bf16 autocast (weights and losses stay float32), or auto: bf16 where the device has "
       "units for it; a run records which.");
+    v("convolutions", convolutions,
+      "Convolutions of stride 1 in float32 on a CPU: direct; winograd, with a quarter of the "
+      "multiplications and three times the rounding error (1e-6 of a result); or auto: winograd "
+      "where the CPU has AVX2; a run records which.");
     v("device", device, "auto: a GPU where CUDA finds one, else the CPU; cpu; cuda.");
     v("threads", threads, "Threads of the tensor library; 0: one per core.",
       config::in_range(0, 4096));
@@ -215,6 +221,10 @@ struct gear::config::EnumNames<gear::train::Readout> {
 template <>
 struct gear::config::EnumNames<gear::train::Precision> {
   static constexpr std::array<const char*, 3> value = {"fp32", "bf16", "auto"};
+};
+template <>
+struct gear::config::EnumNames<gear::train::Convolutions> {
+  static constexpr std::array<const char*, 3> value = {"direct", "winograd", "auto"};
 };
 template <>
 struct gear::config::EnumNames<gear::DeviceChoice> {

@@ -44,10 +44,9 @@ LpipsScalingImpl::LpipsScalingImpl()
 VggStageImpl::VggStageImpl(int64_t first_index, int64_t count, int64_t in, int64_t out)
     : pool_first(first_index > 0) {
   for (int64_t i = 0; i < count; ++i) {
-    const auto options = torch::nn::Conv2dOptions(i == 0 ? in : out, out, 3).padding(1);
     // Between two convolutions stands a ReLU, hence every second index.
     convolutions.push_back(
-        register_module(std::to_string(first_index + 2 * i), torch::nn::Conv2d(options)));
+        register_module(std::to_string(first_index + 2 * i), nn::conv3x3(i == 0 ? in : out, out)));
     torch::nn::init::kaiming_normal_(convolutions.back()->weight, 0.0, torch::kFanOut,
                                      torch::kReLU);
     torch::nn::init::zeros_(convolutions.back()->bias);

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "gear/nn/autocast.h"
+#include "gear/nn/convolution.h"
 
 namespace gear::models {
 namespace {
@@ -15,8 +16,8 @@ namespace {
 constexpr int64_t kMostMultiples = 8;  // widths stop growing at 8 ndf
 constexpr double kInitStd = 0.02;
 
-torch::nn::Conv2d convolution(int64_t in, int64_t out, int64_t stride, bool bias) {
-  torch::nn::Conv2d layer(
+nn::Convolution convolution(int64_t in, int64_t out, int64_t stride, bool bias) {
+  nn::Convolution layer(
       torch::nn::Conv2dOptions(in, out, /*kernel_size=*/4).stride(stride).padding(1).bias(bias));
   torch::nn::init::normal_(layer->weight, 0.0, kInitStd);
   return layer;

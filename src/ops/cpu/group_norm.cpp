@@ -1,24 +1,41 @@
 #include <ATen/Dispatch.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
+
+#include <vector>
 
 #include "ops/cpu/channel_blocks.h"
 #include "ops/cpu/group_norm_loops.h"
-#include "ops/group_norm_kernels.h"
+#include "ops/cpu/group_norm_tables.h"
 
-// B images, C channels
+// B images, C channels in G groups, N pixels
+// Two passes over the map each way: sums by channel, then the elementwise part.
 
 namespace gear::ops::cpu {
 namespace {
 
-/// Row `k` of image `b` in a table [K, B, C].
-template <class F>
-const F* row_of(const Tensor& table, int64_t k, int64_t b) {
-  return table.const_data_ptr<F>() + (k * table.size(1) + b) * table.size(2);
+GroupNormMoments empty_moments(const GroupNormCall& call) {
+  const int64_t images = call.x.size(0), groups = call.options.groups;
+  return {.mean = at::empty({images, groups}, at::kDouble),
+          .rstd = at::empty({images, groups}, at::kDouble)};
 }
 
+/// Gradients of weight and bias, from the sums by channel of g and of g * (x - centre), [B, C]
+/// each.
 template <class F>
-Affine<F> affine_of(const Tensor& table, int64_t b) {
-  return {row_of<F>(table, 0, b), row_of<F>(table, 1, b), row_of<F>(table, 2, b)};
+GroupNormGradients parameter_gradients(const GroupNormChannels<F>& call, const double* sums,
+                                       const double* products) {
+  GroupNormGradients found = {.x = {},
+                              .weight = at::zeros({call.channels}, at::kDouble),
+                              .bias = at::zeros({call.channels}, at::kDouble)};
+  double* weight = found.weight.mutable_data_ptr<double>();
+  double* bias = found.bias.mutable_data_ptr<double>();
+  for (int64_t i = 0; i < call.count; ++i) {
+    weight[i % call.channels] += weight_gradient<F>(call.moments(i), sums[i], products[i]);
+    bias[i % call.channels] += sums[i];
+  }
+  return found;
 }
 
 /// The kernels for one type of element, memory format and activation.
@@ -26,57 +43,95 @@ template <class T, Layout layout, Activation activation>
 struct Kernels {
   using F = ComputeType<T>;
 
-  static Tensor moments(const Tensor& map, const Tensor& origin) {
-    const T* x = map.const_data_ptr<T>();
-    const double* origins = origin.const_data_ptr<double>();
-    return ChannelBlocks<layout>(map).sums(
+  /// The first value of its group for every channel, [B, C].
+  static std::vector<double> origins(const GroupNormCall& call) {
+    const T* x = call.x.const_data_ptr<T>();
+    const int64_t channels = call.x.size(1), pixels = call.x.size(2) * call.x.size(3);
+    const int64_t per_group = channels / call.options.groups;
+    const int64_t channel_stride = layout == Layout::kChannelsLast ? 1 : pixels;
+    std::vector<double> found(call.x.size(0) * channels);
+    for (size_t i = 0; i < found.size(); ++i) {
+      const int64_t b = static_cast<int64_t>(i) / channels, c = static_cast<int64_t>(i) % channels;
+      found[i] = widen(x[b * channels * pixels + (c - c % per_group) * channel_stride]);
+    }
+    return found;
+  }
+
+  static GroupNormMoments moments(const GroupNormCall& call) {
+    const T* x = call.x.const_data_ptr<T>();
+    const auto origin = origins(call);
+    const auto sums = ChannelBlocks<layout>(call.x).sums(
         [&](const ChannelBlock& at, double* sum, double* square) {
-          add_moments<layout>(x + at.offset, at, origins + at.image * map.size(1), sum, square);
+          add_moments<layout>(x + at.offset, at, &origin[at.image * call.x.size(1)], sum, square);
         });
+    const auto count = static_cast<int64_t>(origin.size());
+    const double* sum = sums.template const_data_ptr<double>();
+    const double* square = sum + count;
+
+    auto found = empty_moments(call);
+    double* mean = found.mean.mutable_data_ptr<double>();
+    double* rstd = found.rstd.mutable_data_ptr<double>();
+    const int64_t per_group = call.x.size(1) / call.options.groups;
+    const double size = static_cast<double>(per_group * call.x.size(2) * call.x.size(3));
+    for (int64_t i = 0; i < count; i += per_group) {
+      double group_sum = 0.0, group_square = 0.0;
+      for (int64_t d = 0; d < per_group; ++d) {
+        group_sum += sum[i + d];
+        group_square += square[i + d];
+      }
+      const auto of_group =
+          group_moments(origin[i], group_sum, group_square, size, call.options.eps);
+      mean[i / per_group] = of_group.mean;
+      rstd[i / per_group] = of_group.rstd;
+    }
+    return found;
   }
 
-  static Tensor normalise(const Tensor& map, const Tensor& affine) {
-    auto result = at::empty_like(map);
-    const T* x = map.const_data_ptr<T>();
-    T* y = result.template mutable_data_ptr<T>();
-    ChannelBlocks<layout>(map).for_each([&](const ChannelBlock& at) {
-      cpu::normalise<layout, activation>(x + at.offset, at, affine_of<F>(affine, at.image),
-                                         y + at.offset);
+  static GroupNormResult forward(const GroupNormCall& call) {
+    GroupNormResult result = {.y = at::empty_like(call.x), .moments = moments(call)};
+    const AffineTable<F> affine(GroupNormChannels<F>(call, result.moments));
+    const T* x = call.x.const_data_ptr<T>();
+    T* y = result.y.template mutable_data_ptr<T>();
+    ChannelBlocks<layout>(call.x).for_each([&](const ChannelBlock& at) {
+      normalise<layout, activation>(x + at.offset, at, affine.of_image(at.image), y + at.offset);
     });
     return result;
   }
 
-  static Tensor gradient_sums(const Tensor& map, const Tensor& grad, const Tensor& affine) {
-    const T* x = map.const_data_ptr<T>();
+  static GroupNormGradients backward(const GroupNormCall& call, const GroupNormMoments& moments,
+                                     const Tensor& grad, bool wants_x) {
+    const GroupNormChannels<F> channels(call, moments);
+    const AffineTable<F> affine(channels);
+    const ChannelBlocks<layout> blocks(call.x);
+    const T* x = call.x.const_data_ptr<T>();
     const T* dy = grad.const_data_ptr<T>();
-    return ChannelBlocks<layout>(map).sums(
-        [&](const ChannelBlock& at, double* sum, double* product) {
-          add_gradient_sums<layout, activation>(x + at.offset, dy + at.offset, at,
-                                                affine_of<F>(affine, at.image), sum, product);
-        });
-  }
-
-  static Tensor input_gradient(const Tensor& map, const Tensor& grad, const Tensor& affine,
-                               const Tensor& line) {
-    auto result = at::empty_like(map);
-    const T* x = map.const_data_ptr<T>();
-    const T* dy = grad.const_data_ptr<T>();
-    T* dx = result.template mutable_data_ptr<T>();
-    ChannelBlocks<layout>(map).for_each([&](const ChannelBlock& at) {
-      const Line<F> through = {row_of<F>(line, 0, at.image), row_of<F>(line, 1, at.image)};
-      cpu::input_gradient<layout, activation>(x + at.offset, dy + at.offset, at,
-                                              affine_of<F>(affine, at.image), through,
-                                              dx + at.offset);
+    const auto sums = blocks.sums([&](const ChannelBlock& at, double* sum, double* product) {
+      add_gradient_sums<layout, activation>(x + at.offset, dy + at.offset, at,
+                                            affine.of_image(at.image), sum, product);
     });
-    return result;
+    const double* sum = sums.template const_data_ptr<double>();
+    const double* product = sum + channels.count;
+    auto found = parameter_gradients(channels, sum, product);
+    if (!wants_x) return found;
+
+    const CorrectionTable<F> correction(channels, sum, product);
+    found.x = at::empty_like(call.x);
+    T* dx = found.x.template mutable_data_ptr<T>();
+    blocks.for_each([&](const ChannelBlock& at) {
+      input_gradient<layout, activation>(x + at.offset, dy + at.offset, at,
+                                         affine.of_image(at.image), correction.of_image(at.image),
+                                         dx + at.offset);
+    });
+    return found;
   }
 };
 
-/// Calls body with the Kernels that fit.
+/// Calls body with the Kernels for `call`.
 template <class Body>
-Tensor dispatch(const Tensor& map, Activation activation, const Body& body) {
-  const bool last = !map.is_contiguous(), silu = activation == Activation::kSilu;
-  return AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, map.scalar_type(), "group_norm", [&] {
+auto dispatch(const GroupNormCall& call, const Body& body) {
+  const bool last = !call.x.is_contiguous();
+  const bool silu = call.options.activation == Activation::kSilu;
+  return AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, call.x.scalar_type(), "group_norm", [&] {
     using enum Layout;
     using enum Activation;
     if (last) {
@@ -88,33 +143,20 @@ Tensor dispatch(const Tensor& map, Activation activation, const Body& body) {
   });
 }
 
-Tensor moments(const Tensor& x, const Tensor& origin) {
-  return dispatch(x, Activation::kNone, [&](auto kernels) { return kernels.moments(x, origin); });
+GroupNormResult forward(const GroupNormCall& call) {
+  return dispatch(call, [&](auto kernels) { return kernels.forward(call); });
 }
 
-Tensor normalise(const Tensor& x, const Tensor& affine, Activation activation) {
-  return dispatch(x, activation, [&](auto kernels) { return kernels.normalise(x, affine); });
-}
-
-Tensor gradient_sums(const Tensor& x, const Tensor& grad, const Tensor& affine,
-                     Activation activation) {
-  return dispatch(x, activation,
-                  [&](auto kernels) { return kernels.gradient_sums(x, grad, affine); });
-}
-
-Tensor input_gradient(const Tensor& x, const Tensor& grad, const Tensor& affine, const Tensor& line,
-                      Activation activation) {
-  return dispatch(x, activation,
-                  [&](auto kernels) { return kernels.input_gradient(x, grad, affine, line); });
+GroupNormGradients backward(const GroupNormCall& call, const GroupNormMoments& moments,
+                            const Tensor& grad, bool wants_x) {
+  return dispatch(call,
+                  [&](auto kernels) { return kernels.backward(call, moments, grad, wants_x); });
 }
 
 }  // namespace
 
 const GroupNormKernels& group_norm_kernels() {
-  static const GroupNormKernels kernels = {.moments = moments,
-                                           .normalise = normalise,
-                                           .gradient_sums = gradient_sums,
-                                           .input_gradient = input_gradient};
+  static const GroupNormKernels kernels = {.forward = forward, .backward = backward};
   return kernels;
 }
 

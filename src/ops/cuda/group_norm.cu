@@ -1,4 +1,3 @@
-#include <ATen/AccumulateType.h>
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -6,148 +5,93 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
-#include "ops/group_norm_kernels.h"
+#include "ops/cuda/group_norm_device.cuh"
 
-// B images, C channels, N pixels
+// B images, C channels in G groups of D, N pixels
 //
-// One block owns kTileChannels channels of a chunk of pixels of one image, and one thread one of
-// these channels, so it reads what belongs to the channel once. Neighbouring threads touch
-// neighbouring elements: of the channels in channels-last, of the pixels otherwise. The sums read
-// the map (and the gradient) once and write two numbers for each channel and chunk, which are added
-// in their order; the elementwise kernels read the map (and the gradient) once and write the
-// result.
+// One block owns kChannels channels of a chunk of pixels of one image, and one thread one of these
+// channels, so it derives what belongs to the channel once. Neighbouring threads touch neighbouring
+// elements: of the channels in channels-last, of the pixels otherwise. The sums read the map (and
+// the gradient) once and write two numbers for each channel and chunk; one more block for each
+// group adds them in their order. The elementwise kernels read the map (and the gradient) once and
+// write the result.
 
 namespace gear::ops::cuda {
 namespace {
 
-constexpr int kLanes = 32;  // neighbouring elements
-constexpr int kRows = 8;
-constexpr int kStepsPerThread = 32;
+using namespace group_norm_device;
 
+/// Offset of the first value of the group of a channel.
 template <bool channels_last>
-struct Tile {
-  static constexpr int kChannels = channels_last ? kLanes : kRows;
-  static constexpr int kPixels = channels_last ? kRows : kLanes;  // at once
-  static constexpr int kChunk = kPixels * kStepsPerThread;
-};
-
-struct Shape {
-  explicit Shape(const Tensor& x)
-      : images(x.size(0)), channels(x.size(1)), pixels(x.size(2) * x.size(3)) {}
-
-  int64_t images, channels, pixels;
-};
-
-template <bool channels_last>
-dim3 grid_of(const Shape& shape) {
-  using T = Tile<channels_last>;
-  const int64_t chunks = (shape.pixels + T::kChunk - 1) / T::kChunk;
-  const int64_t tiles = (shape.channels + T::kChannels - 1) / T::kChannels;
-  return dim3(static_cast<unsigned>(chunks), static_cast<unsigned>(tiles),
-              static_cast<unsigned>(shape.images));
+__device__ int64_t origin_of(const Shape& shape, int64_t image, int64_t channel) {
+  const int64_t first = channel - channel % shape.per_group;
+  return image * shape.channels * shape.pixels + first * (channels_last ? 1 : shape.pixels);
 }
-
-/// The part of one thread: a channel (outside of the map: none) and every kPixels-th pixel of a
-/// chunk.
-template <bool channels_last>
-struct Part {
-  using T = Tile<channels_last>;
-
-  __device__ explicit Part(const Shape& shape)
-      : shape(shape),
-        image(blockIdx.z),
-        channel(int64_t{blockIdx.y} * T::kChannels + (channels_last ? threadIdx.x : threadIdx.y)) {}
-
-  __device__ bool inside() const { return channel < shape.channels; }
-  __device__ int64_t row() const { return image * shape.channels + channel; }  // of [B, C]
-
-  /// Calls body with the offset of each element.
-  template <class Body>
-  __device__ void for_each(const Body& body) const {
-    if (!inside()) return;
-    const int64_t begin = int64_t{blockIdx.x} * T::kChunk;
-    const int64_t end = min(begin + T::kChunk, shape.pixels);
-    const int64_t pixel_stride = channels_last ? shape.channels : 1;
-    const int64_t start =
-        channels_last ? image * shape.pixels * shape.channels + channel : row() * shape.pixels;
-    for (int64_t n = begin + (channels_last ? threadIdx.y : threadIdx.x); n < end;
-         n += T::kPixels) {
-      body(start + n * pixel_stride);
-    }
-  }
-
-  Shape shape;
-  int64_t image, channel;
-};
-
-/// Adds up the pairs of the threads that share a channel, in the order of the threads, and writes
-/// the sums to parts [2, B, chunks, C].
-template <bool channels_last, class F>
-__device__ void store_sums(const Part<channels_last>& part, F first, F second, double* parts) {
-  __shared__ F sums[2][kRows][kLanes];
-  sums[0][threadIdx.y][threadIdx.x] = first;
-  sums[1][threadIdx.y][threadIdx.x] = second;
-  __syncthreads();
-  if (!part.inside() || (channels_last ? threadIdx.y : threadIdx.x) != 0) return;
-  const int64_t chunks = gridDim.x;
-  const int64_t at = (part.image * chunks + blockIdx.x) * part.shape.channels + part.channel;
-  for (int which = 0; which < 2; ++which) {
-    double sum = 0.0;
-    for (int k = 0; k < Tile<channels_last>::kPixels; ++k) {
-      sum += channels_last ? sums[which][k][threadIdx.x] : sums[which][threadIdx.y][k];
-    }
-    parts[which * part.shape.images * chunks * part.shape.channels + at] = sum;
-  }
-}
-
-/// The normalisation of one channel of one image.
-template <class F>
-struct Affine {
-  __device__ Affine(const F* table, const Shape& shape, int64_t row)
-      : centre(table[row]),
-        scale(table[shape.images * shape.channels + row]),
-        shift(table[2 * shape.images * shape.channels + row]) {}
-
-  F centre, scale, shift;
-};
-
-template <bool silu, class F>
-__device__ F activate(F h) {
-  return silu ? h / (F(1) + ::exp(-h)) : h;
-}
-
-/// grad * activation'(h)
-template <bool silu, class F>
-__device__ F activation_gradient(F grad, F h) {
-  if (!silu) return grad;
-  const F s = F(1) / (F(1) + ::exp(-h));
-  return grad * s * (F(1) + h * (F(1) - s));
-}
-
-template <class T>
-using ComputeType = at::acc_type<T, /*is_cuda=*/true>;
 
 template <class T, bool channels_last>
-__global__ void moments_kernel(Shape shape, const T* x, const double* origins, double* parts) {
+__global__ void moments_kernel(Shape shape, const T* x, double* parts) {
   using F = ComputeType<T>;
   const Part<channels_last> part(shape);
-  // An origin is a value of the map, so it is exact in F.
-  const F origin = part.inside() ? static_cast<F>(origins[part.row()]) : F(0);
   F sum = 0, square = 0;
-  part.for_each([&](int64_t i) {
-    const F value = static_cast<F>(x[i]) - origin;
-    sum += value;
-    square += value * value;
-  });
+  if (part.inside()) {
+    const auto origin =
+        static_cast<F>(x[origin_of<channels_last>(shape, part.image, part.channel)]);
+    part.for_each([&](int64_t i) {
+      const F value = static_cast<F>(x[i]) - origin;
+      sum += value;
+      square += value * value;
+    });
+  }
   store_sums(part, sum, square, parts);
 }
 
+/// Sum over the chunks of a channel of one image, by all threads of a block; parts [B, chunks, C].
+__device__ double sum_of_chunks(const double* parts, int64_t chunks, const Shape& shape,
+                                int64_t row) {
+  __shared__ double sums[kGroupThreads];
+  const int64_t image = row / shape.channels, channel = row % shape.channels;
+  double sum = 0.0;
+  for (int64_t k = threadIdx.x; k < chunks; k += kGroupThreads) {
+    sum += parts[(image * chunks + k) * shape.channels + channel];
+  }
+  sums[threadIdx.x] = sum;
+  __syncthreads();
+  for (unsigned half = kGroupThreads / 2; half > 0; half /= 2) {
+    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    __syncthreads();
+  }
+  sum = sums[0];
+  __syncthreads();  // before the next sum
+  return sum;
+}
+
+/// One block a group.
+template <class T, bool channels_last>
+__global__ void finish_moments_kernel(Shape shape, const T* x, const double* parts, int64_t chunks,
+                                      double eps, double* mean, double* rstd) {
+  const int64_t group = blockIdx.x;  // of [B, G]
+  const double* squares = parts + shape.images * chunks * shape.channels;
+  const int64_t begin = group * shape.per_group;
+  double sum = 0.0, square = 0.0;
+  for (int64_t row = begin; row < begin + shape.per_group; ++row) {
+    sum += sum_of_chunks(parts, chunks, shape, row);
+    square += sum_of_chunks(squares, chunks, shape, row);
+  }
+  if (threadIdx.x != 0) return;
+  const int64_t origin =
+      origin_of<channels_last>(shape, begin / shape.channels, begin % shape.channels);
+  const auto moments =
+      group_moments(static_cast<ComputeType<T>>(x[origin]), sum, square, shape.group_size(), eps);
+  mean[group] = moments.mean;
+  rstd[group] = moments.rstd;
+}
+
 template <class T, bool channels_last, bool silu>
-__global__ void normalise_kernel(Shape shape, const T* x, const ComputeType<T>* table, T* y) {
+__global__ void normalise_kernel(Shape shape, const T* x, Channels<ComputeType<T>> channels, T* y) {
   using F = ComputeType<T>;
   const Part<channels_last> part(shape);
   if (!part.inside()) return;
-  const Affine<F> p(table, shape, part.row());
+  const auto p = channels.affine(part.row());
   part.for_each([&](int64_t i) {
     const F h = (static_cast<F>(x[i]) - p.centre) * p.scale + p.shift;
     y[i] = static_cast<T>(activate<silu>(h));
@@ -156,12 +100,12 @@ __global__ void normalise_kernel(Shape shape, const T* x, const ComputeType<T>* 
 
 template <class T, bool channels_last, bool silu>
 __global__ void gradient_sums_kernel(Shape shape, const T* x, const T* grad,
-                                     const ComputeType<T>* table, double* parts) {
+                                     Channels<ComputeType<T>> channels, double* parts) {
   using F = ComputeType<T>;
   const Part<channels_last> part(shape);
   F sum = 0, product = 0;
   if (part.inside()) {
-    const Affine<F> p(table, shape, part.row());
+    const auto p = channels.affine(part.row());
     part.for_each([&](int64_t i) {
       const F centred = static_cast<F>(x[i]) - p.centre;
       const F g = activation_gradient<silu>(static_cast<F>(grad[i]), centred * p.scale + p.shift);
@@ -172,113 +116,170 @@ __global__ void gradient_sums_kernel(Shape shape, const T* x, const T* grad,
   store_sums(part, sum, product, parts);
 }
 
+/// One block a group. Writes what each image adds to the gradients of weight and bias, [2, B, C],
+/// and the correction of the group, [B, G].
+template <class F>
+__global__ void finish_gradients_kernel(Shape shape, Channels<F> channels, const double* parts,
+                                        int64_t chunks, double* parameters,
+                                        GroupCorrection<F>* corrections) {
+  const int64_t group = blockIdx.x;  // of [B, G]
+  const double* product_parts = parts + shape.images * chunks * shape.channels;
+  const int64_t begin = group * shape.per_group;
+  const auto moments = channels.moments(begin);
+  double group_sum = 0.0, group_product = 0.0;
+  for (int64_t row = begin; row < begin + shape.per_group; ++row) {
+    const double sum = sum_of_chunks(parts, chunks, shape, row);
+    const double product = sum_of_chunks(product_parts, chunks, shape, row);
+    if (threadIdx.x == 0) {
+      parameters[row] = weight_gradient<F>(moments, sum, product);
+      parameters[shape.images * shape.channels + row] = sum;
+    }
+    group_sum += channels.weight_at(row) * sum;
+    group_product += channels.weight_at(row) * product;
+  }
+  if (threadIdx.x != 0) return;
+  corrections[group] = group_correction<F>(moments, group_sum, group_product, shape.group_size());
+}
+
 template <class T, bool channels_last, bool silu>
 __global__ void input_gradient_kernel(Shape shape, const T* x, const T* grad,
-                                      const ComputeType<T>* table, const ComputeType<T>* line,
+                                      Channels<ComputeType<T>> channels,
+                                      const GroupCorrection<ComputeType<T>>* corrections,
                                       T* grad_x) {
   using F = ComputeType<T>;
   const Part<channels_last> part(shape);
   if (!part.inside()) return;
-  const Affine<F> p(table, shape, part.row());
-  const F offset = line[part.row()], slope = line[shape.images * shape.channels + part.row()];
+  const auto p = channels.affine(part.row());
+  const auto correction = corrections[part.row() / shape.per_group];
   part.for_each([&](int64_t i) {
     const F centred = static_cast<F>(x[i]) - p.centre;
     const F g = activation_gradient<silu>(static_cast<F>(grad[i]), centred * p.scale + p.shift);
-    grad_x[i] = static_cast<T>(g * p.scale - (offset + slope * centred));
+    grad_x[i] = static_cast<T>(g * p.scale - (correction.offset + correction.slope * centred));
   });
 }
 
 template <class T, bool channels_last, bool silu>
-struct Launch {
+class Launch {
+ public:
   using F = ComputeType<T>;
 
-  explicit Launch(const Tensor& x)
-      : guard(x.device()), shape(x), grid(grid_of<channels_last>(shape)), x(x) {}
+  explicit Launch(const GroupNormCall& call)
+      : guard_(call.x.device()),
+        call_(call),
+        shape_(call),
+        grid_(grid_of<channels_last>(shape_)),
+        group_grid_(static_cast<unsigned>(shape_.images * shape_.groups)) {}
 
-  Tensor moments(const Tensor& origin) const {
+  GroupNormResult forward() const {
+    GroupNormResult result;
+    result.moments.mean = empty({shape_.images, shape_.groups}, at::kDouble);
+    result.moments.rstd = empty({shape_.images, shape_.groups}, at::kDouble);
+    result.y = at::empty_like(call_.x);
+    const T* x = call_.x.const_data_ptr<T>();
     const auto parts = empty_parts();
-    moments_kernel<T, channels_last>
-        <<<grid, block, 0, stream>>>(shape, x.const_data_ptr<T>(), origin.const_data_ptr<double>(),
-                                     parts.template mutable_data_ptr<double>());
+    double* part = parts.template mutable_data_ptr<double>();
+    moments_kernel<T, channels_last><<<grid_, block_, 0, stream_>>>(shape_, x, part);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
-    return parts.sum(2);
+    finish_moments_kernel<T, channels_last><<<group_grid_, kGroupThreads, 0, stream_>>>(
+        shape_, x, part, chunks(), call_.options.eps,
+        result.moments.mean.template mutable_data_ptr<double>(),
+        result.moments.rstd.template mutable_data_ptr<double>());
+    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    normalise_kernel<T, channels_last, silu><<<grid_, block_, 0, stream_>>>(
+        shape_, x, channels(result.moments), result.y.template mutable_data_ptr<T>());
+    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    return result;
   }
 
-  Tensor normalise(const Tensor& affine) const {
-    const auto y = at::empty_like(x);
-    normalise_kernel<T, channels_last, silu><<<grid, block, 0, stream>>>(
-        shape, x.const_data_ptr<T>(), affine.const_data_ptr<F>(), y.template mutable_data_ptr<T>());
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
-    return y;
-  }
-
-  Tensor gradient_sums(const Tensor& grad, const Tensor& affine) const {
+  GroupNormGradients backward(const GroupNormMoments& moments, const Tensor& grad,
+                              bool wants_x) const {
+    const T* x = call_.x.const_data_ptr<T>();
+    const T* dy = grad.const_data_ptr<T>();
     const auto parts = empty_parts();
-    gradient_sums_kernel<T, channels_last, silu><<<grid, block, 0, stream>>>(
-        shape, x.const_data_ptr<T>(), grad.const_data_ptr<T>(), affine.const_data_ptr<F>(),
-        parts.template mutable_data_ptr<double>());
+    double* part = parts.template mutable_data_ptr<double>();
+    gradient_sums_kernel<T, channels_last, silu>
+        <<<grid_, block_, 0, stream_>>>(shape_, x, dy, channels(moments), part);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
-    return parts.sum(2);
-  }
-
-  Tensor input_gradient(const Tensor& grad, const Tensor& affine, const Tensor& line) const {
-    const auto grad_x = at::empty_like(x);
-    input_gradient_kernel<T, channels_last, silu><<<grid, block, 0, stream>>>(
-        shape, x.const_data_ptr<T>(), grad.const_data_ptr<T>(), affine.const_data_ptr<F>(),
-        line.const_data_ptr<F>(), grad_x.template mutable_data_ptr<T>());
+    const auto parameters = empty({2, shape_.images, shape_.channels}, at::kDouble);
+    const auto corrections =
+        empty({shape_.images, shape_.groups, 2}, c10::CppTypeToScalarType<F>::value);
+    auto* correction =
+        reinterpret_cast<GroupCorrection<F>*>(corrections.template mutable_data_ptr<F>());
+    finish_gradients_kernel<F><<<group_grid_, kGroupThreads, 0, stream_>>>(
+        shape_, channels(moments), part, chunks(), parameters.template mutable_data_ptr<double>(),
+        correction);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
-    return grad_x;
+    const auto sums = parameters.sum(1);  // [2, C]
+    GroupNormGradients found;
+    found.weight = sums[0];
+    found.bias = sums[1];
+    if (!wants_x) return found;
+    found.x = at::empty_like(call_.x);
+    input_gradient_kernel<T, channels_last, silu><<<grid_, block_, 0, stream_>>>(
+        shape_, x, dy, channels(moments), correction, found.x.template mutable_data_ptr<T>());
+    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    return found;
   }
 
-  Tensor empty_parts() const {  // [2, B, chunks, C]
-    return at::empty({2, shape.images, static_cast<int64_t>(grid.x), shape.channels},
-                     x.options().dtype(at::kDouble).memory_format(at::MemoryFormat::Contiguous));
+ private:
+  int64_t chunks() const { return grid_.x; }
+
+  Tensor empty(at::IntArrayRef sizes, at::ScalarType type) const {
+    return at::empty(sizes, call_.x.options().dtype(type));
+  }
+  Tensor empty_parts() const {
+    return empty({2, shape_.images, chunks(), shape_.channels}, at::kDouble);
+  }
+  Channels<F> channels(const GroupNormMoments& moments) const {
+    const auto data = [](const Tensor& parameter) {
+      return parameter.defined() ? parameter.const_data_ptr<F>() : nullptr;
+    };
+    return {shape_.channels,
+            shape_.per_group,
+            moments.mean.const_data_ptr<double>(),
+            moments.rstd.const_data_ptr<double>(),
+            data(call_.weight),
+            data(call_.bias)};
   }
 
-  c10::cuda::CUDAGuard guard;
-  c10::cuda::CUDAStream stream = c10::cuda::getCurrentCUDAStream();
-  Shape shape;
-  dim3 grid;
-  dim3 block = dim3(kLanes, kRows);
-  const Tensor& x;
+  c10::cuda::CUDAGuard guard_;
+  c10::cuda::CUDAStream stream_ = c10::cuda::getCurrentCUDAStream();
+  const GroupNormCall& call_;
+  Shape shape_;
+  dim3 grid_;
+  dim3 group_grid_;
+  dim3 block_ = dim3(kLanes, kRows);
 };
 
-/// Calls body with the Launch that fits.
+/// Calls body with the Launch for `call`.
 template <class Body>
-Tensor dispatch(const Tensor& x, Activation activation, const Body& body) {
-  const bool last = !x.is_contiguous(), silu = activation == Activation::kSilu;
-  return AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "group_norm", [&] {
+auto dispatch(const GroupNormCall& call, const Body& body) {
+  const bool last = !call.x.is_contiguous();
+  const bool silu = call.options.activation == Activation::kSilu;
+  return AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, call.x.scalar_type(), "group_norm", [&] {
     if (last) {
-      return silu ? body(Launch<scalar_t, true, true>(x)) : body(Launch<scalar_t, true, false>(x));
+      return silu ? body(Launch<scalar_t, true, true>(call))
+                  : body(Launch<scalar_t, true, false>(call));
     }
-    return silu ? body(Launch<scalar_t, false, true>(x)) : body(Launch<scalar_t, false, false>(x));
+    return silu ? body(Launch<scalar_t, false, true>(call))
+                : body(Launch<scalar_t, false, false>(call));
   });
 }
 
-Tensor moments(const Tensor& x, const Tensor& origin) {
-  return dispatch(x, Activation::kNone, [&](const auto& launch) { return launch.moments(origin); });
+GroupNormResult forward(const GroupNormCall& call) {
+  return dispatch(call, [](const auto& launch) { return launch.forward(); });
 }
 
-Tensor normalise(const Tensor& x, const Tensor& affine, Activation activation) {
-  return dispatch(x, activation, [&](const auto& launch) { return launch.normalise(affine); });
-}
-
-Tensor gradient_sums(const Tensor& x, const Tensor& grad, const Tensor& affine,
-                     Activation activation) {
-  return dispatch(x, activation,
-                  [&](const auto& launch) { return launch.gradient_sums(grad, affine); });
-}
-
-Tensor input_gradient(const Tensor& x, const Tensor& grad, const Tensor& affine, const Tensor& line,
-                      Activation activation) {
-  return dispatch(x, activation,
-                  [&](const auto& launch) { return launch.input_gradient(grad, affine, line); });
+GroupNormGradients backward(const GroupNormCall& call, const GroupNormMoments& moments,
+                            const Tensor& grad, bool wants_x) {
+  return dispatch(call,
+                  [&](const auto& launch) { return launch.backward(moments, grad, wants_x); });
 }
 
 }  // namespace
 
 const GroupNormKernels& group_norm_kernels() {
-  static const GroupNormKernels kernels = {moments, normalise, gradient_sums, input_gradient};
+  static const GroupNormKernels kernels = {forward, backward};
   return kernels;
 }
 

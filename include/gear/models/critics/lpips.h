@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gear/core/tensor.h"
+#include "gear/nn/convolution.h"
 
 // B batch, C_l H_l W_l shape of VGG stage l = 0..4
 
@@ -35,7 +36,7 @@ struct VggStageImpl : torch::nn::Module {
   Tensor forward(const Tensor& x);
 
   bool pool_first;
-  std::vector<torch::nn::Conv2d> convolutions;
+  std::vector<nn::Convolution> convolutions;
 };
 TORCH_MODULE(VggStage);
 

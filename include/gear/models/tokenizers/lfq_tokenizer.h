@@ -20,7 +20,7 @@ struct DepthToSpaceImpl : torch::nn::Module {
 
   Tensor forward(const Tensor& x);  // [B, C, H, W] -> [B, C, 2 H, 2 W]
 
-  torch::nn::Conv2d conv1;
+  nn::Convolution conv1;
 };
 TORCH_MODULE(DepthToSpace);
 
@@ -59,10 +59,10 @@ struct LfqEncoderImpl : torch::nn::Module {
 
   Tensor forward(const Tensor& images);  // [B, 3, S, S] -> [B, D, h, w]
 
-  torch::nn::Conv2d conv_in;
+  nn::Convolution conv_in;
   torch::nn::ModuleList down, mid_block;
   torch::nn::GroupNorm norm_out;
-  torch::nn::Conv2d conv_out;
+  nn::Convolution conv_out;
 };
 TORCH_MODULE(LfqEncoder);
 
@@ -71,10 +71,10 @@ struct LfqDecoderImpl : torch::nn::Module {
 
   Tensor forward(const Tensor& z_q);  // [B, D, h, w] -> [B, 3, S, S]
 
-  torch::nn::Conv2d conv_in;
+  nn::Convolution conv_in;
   torch::nn::ModuleList mid_block, up, adaptive;
   torch::nn::GroupNorm norm_out;
-  torch::nn::Conv2d conv_out;
+  nn::Convolution conv_out;
 };
 TORCH_MODULE(LfqDecoder);
 

@@ -63,11 +63,11 @@ struct VqEncoderImpl : torch::nn::Module {
 
   Tensor forward(const Tensor& images);  // [B, 3, S, S] -> [B, z_channels, h, w]
 
-  torch::nn::Conv2d conv_in;
+  nn::Convolution conv_in;
   torch::nn::ModuleList conv_blocks;
   VqMiddle mid;
   torch::nn::GroupNorm norm_out;
-  torch::nn::Conv2d conv_out;
+  nn::Convolution conv_out;
 };
 TORCH_MODULE(VqEncoder);
 
@@ -77,11 +77,11 @@ struct VqDecoderImpl : torch::nn::Module {
   Tensor forward(const Tensor& z);  // [B, z_channels, h, w] -> [B, 3, S, S]
 
   bool from_full_size;  ///< see VqNames
-  torch::nn::Conv2d conv_in;
+  nn::Convolution conv_in;
   VqMiddle mid;
   torch::nn::ModuleList conv_blocks;
   torch::nn::GroupNorm norm_out;
-  torch::nn::Conv2d conv_out;
+  nn::Convolution conv_out;
 };
 TORCH_MODULE(VqDecoder);
 
@@ -97,7 +97,7 @@ class VqTokenizer final : public Tokenizer {
   VqEncoder encoder;
   VqDecoder decoder;
   std::shared_ptr<Quantizer> quantize;
-  torch::nn::Conv2d quant_conv, post_quant_conv;
+  nn::Convolution quant_conv, post_quant_conv;
 
  private:
   TokenizerConfig config_;
