@@ -110,7 +110,8 @@ void sample_run(SampleCommand command) {
   write_pictures(command.out, pictures, labels, text, columns);
   progress.finish("sampled " + std::to_string(labels.size()) + " pictures in " +
                   format_duration(watch.seconds()) + " (step " + std::to_string(pair.step) +
-                  (command.live ? ", live" : ", averaged") + " weights in " + command.weights + ")");
+                  (command.live ? ", live" : ", averaged") + " weights in " + command.weights +
+                  ")");
   std::printf("%s\n", (std::filesystem::path(command.out) / "grid.png").c_str());
 }
 

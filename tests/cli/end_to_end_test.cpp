@@ -125,9 +125,8 @@ TEST(EndToEnd, FormatOfTheWeightsIsWrittenInThePictures) {
 TEST(EndToEnd, AnUnknownFormatOfTheWeightsIsRefusedBeforeAnythingIsRead) {
   const TinySetup tiny;
   const fs::path out = tiny.root() / "out";
-  expect_user_error(
-      tiny.gear({"sample", "nowhere", "--weights", "int4", "--out", out.string()}),
-      "--weights: expected fp32, bf16 or int8, got int4");
+  expect_user_error(tiny.gear({"sample", "nowhere", "--weights", "int4", "--out", out.string()}),
+                    "--weights: expected fp32, bf16 or int8, got int4");
   EXPECT_FALSE(fs::exists(out));
 }
 

@@ -69,7 +69,7 @@ std::vector<NamedParameter> ShardedNetwork::trained(const std::string& owner) co
 
 void ShardedNetwork::begin_pass(bool last) {
   for (const auto& unit : units_) unit->begin_pass(last);
-  open();
+  if (root_) root_->gather();
 }
 
 void ShardedNetwork::finish_pass() {
@@ -119,11 +119,11 @@ void ShardedNetwork::spread_update() {
 }
 
 void ShardedNetwork::open() {
-  if (root_) root_->gather();
+  for (const auto& unit : units_) unit->pin();
 }
 
 void ShardedNetwork::close() {
-  for (const auto& unit : units_) unit->release();  // also what was gathered early, in vain
+  for (const auto& unit : units_) unit->unpin();
 }
 
 }  // namespace gear::train

@@ -96,8 +96,18 @@ void ShardedUnit::gather() {
   whole_.copy_(std::exchange(received_, {}));
 }
 
+void ShardedUnit::pin() {
+  gather();
+  is_pinned_ = true;
+}
+
+void ShardedUnit::unpin() {
+  is_pinned_ = false;
+  release();
+}
+
 void ShardedUnit::release() {
-  if (!comes_and_goes()) return;
+  if (!comes_and_goes() || is_pinned_) return;
   if (memory_ == Memory::kGathering) gather();
   if (memory_ == Memory::kWhole) free_memory(whole_);
   memory_ = Memory::kFree;

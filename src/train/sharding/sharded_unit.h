@@ -37,6 +37,9 @@ class ShardedUnit : public nn::ParameterKeeper {
 
   void gather();
   void release();
+  /// Keeps the parameters whole until unpin(), whatever is released in between.
+  void pin();
+  void unpin();
   /// Brings changed pieces to all ranks where each holds all parameters.
   void spread_update();
 
@@ -78,6 +81,7 @@ class ShardedUnit : public nn::ParameterKeeper {
   Tensor part_;      // [part_size]
   Tensor received_;  // [parts * part_size] bfloat16, while such a gather runs
   dist::Pending gathering_;
+  bool is_pinned_ = false;
   enum class Memory { kFree, kGathering, kWhole } memory_ = Memory::kWhole;
   ShardedUnit* previous_ = nullptr;
   ShardedUnit* next_ = nullptr;

@@ -18,7 +18,7 @@ class ShardedUnit;
 /// A network whose parameters, gradients or averages are divided among ranks, as
 /// `parallel.config.shard` says, and whose gradients are summed over all of them. Its blocks
 /// (nn::GatedModule) are brought together one by one; what is in no block is whole between
-/// begin_pass() or open() and finish_pass() or close(). On one process nothing of this happens.
+/// begin_pass() and finish_pass(). On one process nothing of this happens.
 class ShardedNetwork {
  public:
   /// Takes the values that the module has. Parameters that are not trained stay whole everywhere.
@@ -51,7 +51,7 @@ class ShardedNetwork {
   /// After trained() has changed: an update, a loaded checkpoint.
   void spread_update();
 
-  /// Around a use without gradients.
+  /// Around another use, like sampling: all of it is whole. A collective.
   void open();
   void close();
 
