@@ -12,6 +12,7 @@
 #include "gear/core/log.h"
 #include "gear/core/text.h"
 #include "gear/io/atomic.h"
+#include "train/new_paths.h"
 #include "train/open_together.h"
 #include "train/run_lock.h"
 
@@ -52,10 +53,13 @@ Resume Resume::parse(const std::string& text) {
 
 RunFolder::RunFolder(RunFolderOptions options)
     : options_(std::move(options)),
-      checkpoints_(options_.path / "checkpoints", options_.keep_checkpoints, options_.layout) {
+      checkpoints_(options_.path / "checkpoints", options_.keep_checkpoints, options_.layout),
+      new_paths_(std::make_unique<NewPaths>()) {
   first_rank_does(world(), [this] {
-    create();
-    lock_ = std::make_unique<RunLock>(path());
+    create_folder(path());
+    lock();
+    create_folder(checkpoints_.folder());
+    create_folder(samples());
   });
   try {
     expect_shared();
@@ -70,18 +74,27 @@ RunFolder::RunFolder(RunFolderOptions options)
 
 RunFolder::~RunFolder() {
   std::error_code ignored;
-  // Only when it is empty: a start that was refused.
+  // Only when it is empty: no step was done.
   if (world().is_first()) fs::remove(checkpoints_.folder(), ignored);
 }
 
-void RunFolder::create() {
-  for (const fs::path& folder : {path(), checkpoints_.folder(), samples()}) {
-    std::error_code error;
-    fs::create_directories(folder, error);
-    if (error) {
-      fail(folder.string(), ": cannot create the folder: ", error.message(),
-           "; set run_dir to a folder that you may write to");
-    }
+void RunFolder::create_folder(const fs::path& folder) const {
+  new_paths_->add(folder);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    fail(folder.string(), ": cannot create the folder: ", error.message(),
+         "; set run_dir to a folder that you may write to");
+  }
+}
+
+void RunFolder::lock() {
+  new_paths_->add(path() / RunLock::kName);
+  try {
+    lock_ = std::make_unique<RunLock>(path());
+  } catch (const Error&) {
+    new_paths_->keep();  // the folder is that of another process
+    throw;
   }
 }
 
@@ -106,6 +119,7 @@ void RunFolder::open_log() const {
   for (const fs::path& folder : {path(), checkpoints_.folder(), samples()}) {
     io::remove_partial_files(folder);
   }
+  new_paths_->add(path() / "log.txt");
   log::also_to_file(path() / "log.txt");
 }
 
@@ -198,8 +212,10 @@ void RunFolder::warn_of_changes() {
 }
 
 void RunFolder::save_config() const {
-  first_rank_does(
-      world(), [this] { io::write_file_atomically(path() / "config.yaml", options_.config_yaml); });
+  first_rank_does(world(), [this] {
+    io::write_file_atomically(path() / "config.yaml", options_.config_yaml);
+    new_paths_->keep();
+  });
 }
 
 }  // namespace gear::train

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,9 +16,11 @@ namespace gear::train {
 RunLock::RunLock(const std::filesystem::path& folder) : folder_(folder) {
   descriptor_ = ::open((folder_ / kName).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail_to_write();
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
-  const int error = errno;
-  if (error != EWOULDBLOCK) return;  // a file system without locks: train all the same
+  const bool locked = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
+  if (!locked && errno != EWOULDBLOCK) return;  // a file system without locks: train all the same
+  struct stat status {};
+  const bool removed = ::fstat(descriptor_, &status) == 0 && status.st_nlink == 0;
+  if (locked && !removed) return;  // another process that is refused takes its lock file with it
   ::close(descriptor_);
   fail(folder_.string(),
        ": another process is training in this folder; wait for it, stop it, or choose another "

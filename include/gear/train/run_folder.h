@@ -11,6 +11,7 @@
 
 namespace gear::train {
 
+class NewPaths;
 class RunLock;
 
 /// What --resume asks for:
@@ -42,9 +43,10 @@ class RunFolder {
  public:
   /// Creates or reopens the folder, locks it and decides where the run starts. Throws Error when
   /// the folder cannot be written, is in use, holds a run that this one would overwrite, or is not
-  /// the same on all ranks; then nothing in it has changed. From here on log lines of the first
-  /// rank also go to log.txt. A collective.
+  /// the same on all ranks; then nothing in it has changed, and what was created is gone. From here
+  /// on log lines of the first rank also go to log.txt. A collective.
   explicit RunFolder(RunFolderOptions options);
+  /// Removes what the constructor created unless the start was good (save_config).
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -68,7 +70,8 @@ class RunFolder {
   std::filesystem::path events() const { return path() / "events"; }  // for TensorBoard
 
  private:
-  void create();
+  void create_folder(const std::filesystem::path& folder) const;
+  void lock();
   void expect_shared() const;
   void choose_start();
   void open_log() const;
@@ -82,6 +85,7 @@ class RunFolder {
   RunFolderOptions options_;
   CheckpointStore checkpoints_;
   std::unique_ptr<const RunLock> lock_;  // of the first rank
+  std::unique_ptr<NewPaths> new_paths_;  // of a start that may be refused; gone before the lock
   std::optional<Checkpoint> start_;
   std::vector<std::string> warnings_;  // about the start, until log.txt is open
 };
