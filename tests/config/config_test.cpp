@@ -3,7 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <fstream>
+
+#include "io/temporary_folder.h"
 
 namespace gear {
 
@@ -80,9 +81,8 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 class ConfigTest : public ::testing::Test {
  protected:
   std::string write(const std::string& name, const std::string& text) {
-    const std::string path = ::testing::TempDir() + name;
-    std::ofstream(path) << text;
-    return path;
+    io::write_bytes(folder_ / name, text);
+    return folder_ / name;
   }
   template <class Config = OuterConfig>
   std::string error_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
@@ -90,10 +90,13 @@ class ConfigTest : public ::testing::Test {
     try {
       config::load<Config>(path, overrides);
     } catch (const Error& error) {
-      return replaced(replaced(error.what(), path, "FILE"), ::testing::TempDir(), "DIR/");
+      return replaced(replaced(error.what(), path, "FILE"), folder_ / "", "DIR/");
     }
     return "no error";
   }
+
+ private:
+  io::TemporaryFolder folder_;
 };
 
 TEST_F(ConfigTest, UnknownKeyNamesFileLineAndNearestName) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -12,14 +13,17 @@
 
 namespace gear::io {
 
-/// An empty folder of the running test, removed with the object.
+/// An empty folder of the running test, removed with the object. No other object has the same one,
+/// in this process or another.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
+    static int made = 0;
     const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::temp_directory_path() /
-            ("gear-" + std::string(test->test_suite_name()) + "-" + test->name() + "-" +
-             std::to_string(::getpid()));
+    std::string name = "gear-" + std::string(test->test_suite_name()) + "-" + test->name() + "-" +
+                       std::to_string(::getpid()) + "-" + std::to_string(++made);
+    std::replace(name.begin(), name.end(), '/', '-');  // of tests with parameters
+    path_ = std::filesystem::temp_directory_path() / name;
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }
@@ -36,6 +40,12 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+/// A path in a folder that all tests of this process share, removed at its end.
+inline std::filesystem::path scratch_file(const std::string& name) {
+  static const TemporaryFolder folder;
+  return folder / name;
+}
 
 inline std::string read_bytes(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);

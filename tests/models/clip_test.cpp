@@ -18,7 +18,6 @@
 namespace gear::models {
 namespace {
 
-using testing::error_of;
 using testing::expect_early_stop;
 using testing::expect_same_tensors;
 using testing::parameter_count;
@@ -168,7 +167,7 @@ TEST(ClipWeights, OfAnotherPatchSizeAreRefused) {
   }
   const auto path = write_tensors("clip16.safetensors", tensors);
   Clip model(small_config());
-  EXPECT_EQ(error_of([&] { load_clip_weights(model, path); }),
+  EXPECT_EQ(message_of([&] { load_clip_weights(model, path); }),
             path.string() +
                 ": conv1.weight: expected [8, 3, 14, 14], got [8, 3, 16, 16]; teacher.model and "
                 "teacher.weights must be of the same size");

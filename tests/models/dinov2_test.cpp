@@ -16,7 +16,7 @@
 namespace gear::models {
 namespace {
 
-using testing::error_of;
+using testing::custom_teacher;
 using testing::expect_early_stop;
 using testing::expect_same_tensors;
 using testing::parameter_count;
@@ -28,15 +28,6 @@ using testing::write_tensors;
 
 Dinov2Config small_config() {
   return {.dim = 8, .depth = 2, .heads = 2, .hidden = 32, .registers = 0, .patch = 14, .grid = 3};
-}
-
-TeacherConfig custom_teacher() {
-  TeacherConfig config;
-  config.model = "dinov2-custom";
-  config.custom_dim = 8;
-  config.custom_depth = 2;
-  config.custom_heads = 2;
-  return config;
 }
 
 int64_t published_parameters(char size, bool registers) {
@@ -205,7 +196,7 @@ TEST(Dinov2Weights, WithRegistersAreRefusedByAPlainTeacher) {
   config.registers = 4;
   auto teacher = custom_teacher();
   teacher.weights = write_tensors("registers.safetensors", parameters_by_name(Dinov2(config)));
-  EXPECT_EQ(error_of([&] { make_teacher(teacher, 3); }),
+  EXPECT_EQ(message_of([&] { make_teacher(teacher, 3); }),
             teacher.weights +
                 ": holds an encoder with register tokens; name it as dinov2_reg, for "
                 "example dinov2_reg-vit-b");

@@ -17,7 +17,6 @@
 namespace gear::models {
 namespace {
 
-using testing::error_of;
 using testing::expect_early_stop;
 using testing::expect_same_tensors;
 using testing::parameter_count;
@@ -188,7 +187,7 @@ TEST(Dinov3Weights, OfAnotherSizeAreRefused) {
   config.dim = 32;
   const auto path = write_tensors("dinov3_wide.safetensors", parameters_by_name(Dinov3(config)));
   Dinov3 model(small_config());
-  EXPECT_EQ(error_of([&] { load_dinov3_weights(model, path); }),
+  EXPECT_EQ(message_of([&] { load_dinov3_weights(model, path); }),
             path.string() +
                 ": cls_token: expected [1, 1, 16], got [1, 1, 32]; teacher.model and "
                 "teacher.weights must be of the same size");
@@ -199,7 +198,7 @@ TEST(Dinov3Weights, ThatLackATensorOfABlockAreRefused) {
   tensors.erase("layer.1.attention.v_proj.bias");
   const auto path = write_tensors("dinov3_hole.safetensors", tensors);
   Dinov3 model(small_config());
-  EXPECT_EQ(error_of([&] { load_dinov3_weights(model, path); }),
+  EXPECT_EQ(message_of([&] { load_dinov3_weights(model, path); }),
             path.string() + ": lacks layer.1.attention.v_proj.bias");
 }
 

@@ -10,14 +10,16 @@
 #include <cmath>
 #include <filesystem>
 
-#include "gear/core/error.h"
 #include "gear/io/safetensors.h"
 #include "gear/nn/autocast.h"
 #include "gear/nn/meta_scope.h"
+#include "io/temporary_folder.h"
+#include "models/error_message.h"
 
 namespace gear::models {
 namespace {
 
+using io::scratch_file;
 using ::testing::HasSubstr;
 
 Lpips small_lpips() {
@@ -28,12 +30,6 @@ Lpips small_lpips() {
 Tensor random_images(uint64_t seed) {
   torch::manual_seed(seed);
   return at::rand({2, 3, 32, 32}) * 2.0 - 1.0;
-}
-
-std::filesystem::path scratch_file(const std::string& name) {
-  const auto folder = std::filesystem::path(::testing::TempDir()) / "gear_lpips_test";
-  std::filesystem::create_directories(folder);
-  return folder / name;
 }
 
 /// The two published files, made from a network: "features.{i}.*" and "lin{k}.model.1.weight".
@@ -58,12 +54,7 @@ PublishedFiles write_published_files(Lpips& lpips) {
 }
 
 std::string error_of(const std::filesystem::path& vgg, const std::filesystem::path& linear) {
-  try {
-    make_lpips(vgg, linear);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return message_of([&] { make_lpips(vgg, linear); });
 }
 
 TEST(Lpips, HasThePublishedParameters) {

@@ -15,7 +15,6 @@
 namespace gear::models {
 namespace {
 
-using testing::error_of;
 using testing::expect_early_stop;
 using testing::parameter_count;
 using testing::parameters_by_name;
@@ -113,7 +112,7 @@ TEST(Siglip2Weights, OfAnotherPictureSizeAreRefused) {
   auto config = small_config();
   config.grid = 4;
   Siglip2 model(config);
-  EXPECT_EQ(error_of([&] { load_siglip2_weights(model, path); }),
+  EXPECT_EQ(message_of([&] { load_siglip2_weights(model, path); }),
             path.string() +
                 ": embeddings.position_embedding.weight: has 9 rows, for pictures of 48 pixels; "
                 "expected 16 for 64; get the file for this size, or set data.image_size to that "

@@ -18,7 +18,7 @@
 namespace gear::models {
 namespace {
 
-using testing::error_of;
+using testing::custom_teacher;
 using ::testing::HasSubstr;
 using testing::parameters_by_name;
 using testing::write_tensors;
@@ -29,18 +29,10 @@ TeacherConfig named(const std::string& model) {
   return config;
 }
 
-TeacherConfig custom_teacher() {
-  TeacherConfig config = named("dinov2-custom");
-  config.custom_dim = 8;
-  config.custom_depth = 2;
-  config.custom_heads = 2;
-  return config;
-}
-
 /// The sentence that a whole configuration without file gets about pictures and grid.
 std::string image_error(const std::string& model, int64_t image_size, int64_t grid) {
   const config::Node root;
-  return error_of(
+  return message_of(
       [&] { check_teacher_images(named(model), image_size, grid, config::Where(&root, "")); });
 }
 
@@ -68,13 +60,13 @@ TEST(Teachers, AreFrozenAndInEvalMode) {
 }
 
 TEST(Teachers, UnknownNamesAreToldWithAllKnownOnes) {
-  EXPECT_EQ(error_of([&] { make_teacher(named("dinov2-vit-x"), 3); }),
+  EXPECT_EQ(message_of([&] { make_teacher(named("dinov2-vit-x"), 3); }),
             "teacher.model: must be one of dinov2-vit-{s,b,l,g}, dinov2_reg-vit-{s,b,l,g}, "
             "dinov3-vit-{s,splus,b,l,lplus,hplus,7b}, siglip2-vit-{b,l,so400m}, clip-vit-L, "
             "jepa21-vit-{b,l,g,G}, dinov2-custom, or several of them separated by commas, got "
             "dinov2-vit-x; did you mean dinov2-vit-s?");
   for (const std::string model : {"clip-vit-B", "siglip2-vit-g", "dinov3-vit-", "dinov2", ""}) {
-    EXPECT_THAT(error_of([&] { make_teacher(named(model), 3); }), HasSubstr("must be one of"))
+    EXPECT_THAT(message_of([&] { make_teacher(named(model), 3); }), HasSubstr("must be one of"))
         << model;
   }
 }
@@ -82,16 +74,16 @@ TEST(Teachers, UnknownNamesAreToldWithAllKnownOnes) {
 TEST(Teachers, LayersAndHeadsMustExist) {
   auto config = custom_teacher();
   config.layer = 3;
-  EXPECT_EQ(error_of([&] { make_teacher(config, 3); }),
+  EXPECT_EQ(message_of([&] { make_teacher(config, 3); }),
             "teacher.layer: must be -1 or a block from 1 to 2 of dinov2-custom, got 3");
   config = custom_teacher();
   config.custom_heads = 3;
-  EXPECT_EQ(error_of([&] { make_teacher(config, 3); }),
+  EXPECT_EQ(message_of([&] { make_teacher(config, 3); }),
             "teacher.custom_heads: must divide custom_dim (8), got 3");
   config = named("clip-vit-L, jepa21-vit-G");
   config.layer = 30;
   const config::Node root;
-  EXPECT_EQ(error_of([&] { config.check(config::Where(&root, "teacher.")); }),
+  EXPECT_EQ(message_of([&] { config.check(config::Where(&root, "teacher.")); }),
             "teacher.layer (default): must be -1 or a block from 1 to 24 of clip-vit-L, got 30");
 }
 
@@ -112,7 +104,7 @@ TEST(Teachers, OfAListAreSplitWithTheirFiles) {
   config.weights = "";
   for (const auto& single : single_teachers(config)) EXPECT_EQ(single.weights, "");
   config.weights = "a.pth";
-  EXPECT_EQ(error_of([&] { single_teachers(config); }),
+  EXPECT_EQ(message_of([&] { single_teachers(config); }),
             "teacher.weights: must name one file for each of the 3 teachers, separated by commas "
             "(nothing in a place: random weights), got 1");
   auto alone = named("dinov2-vit-b");
@@ -170,7 +162,7 @@ TEST(TeacherWeights, OfAnotherFamilyAreRefusedWithBothNames) {
                     parameters_by_name(Dinov3({.dim = 8, .depth = 1, .heads = 1, .hidden = 8})));
   auto teacher = custom_teacher();
   teacher.weights = dinov3;
-  EXPECT_EQ(error_of([&] { make_teacher(teacher, 3); }),
+  EXPECT_EQ(message_of([&] { make_teacher(teacher, 3); }),
             dinov3.string() +
                 ": holds a DINOv3 encoder (it has storage_tokens), expected DINOv2; set "
                 "teacher.model to that family, for example dinov3-vit-b, or teacher.weights to a "
@@ -179,14 +171,14 @@ TEST(TeacherWeights, OfAnotherFamilyAreRefusedWithBothNames) {
       "family2.safetensors",
       parameters_by_name(Dinov2({.dim = 8, .depth = 1, .heads = 1, .hidden = 8, .grid = 2})));
   Dinov3 model({.dim = 8, .depth = 1, .heads = 1, .hidden = 8});
-  EXPECT_THAT(error_of([&] { load_dinov3_weights(model, dinov2); }),
+  EXPECT_THAT(message_of([&] { load_dinov3_weights(model, dinov2); }),
               HasSubstr("holds a DINOv2 encoder (it has pos_embed), expected DINOv3"));
 }
 
 TEST(TeacherWeights, OfAnotherNetworkAreRefused) {
   auto teacher = custom_teacher();
   teacher.weights = write_tensors("other.safetensors", {{"conv.weight", at::randn({2, 2})}});
-  EXPECT_EQ(error_of([&] { make_teacher(teacher, 3); }),
+  EXPECT_EQ(message_of([&] { make_teacher(teacher, 3); }),
             teacher.weights +
                 ": lacks pos_embed, so it is no file of a DINOv2 encoder; set teacher.weights to "
                 "one, such as dinov2_vitb14_pretrain.pth");

@@ -13,27 +13,26 @@
 #include <utility>
 #include <vector>
 
-#include "gear/core/error.h"
 #include "gear/io/safetensors.h"
 #include "gear/io/weights.h"
+#include "gear/models/teachers/teacher.h"
 #include "gear/models/teachers/vit_teacher.h"
+#include "io/temporary_folder.h"
+#include "models/error_message.h"
 
 /// What the tests of all vision teachers need.
 namespace gear::models::testing {
 
-inline std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using io::scratch_file;
 
-inline std::filesystem::path scratch_file(const std::string& name) {
-  const auto folder = std::filesystem::path(::testing::TempDir()) / "gear_teacher_tests";
-  std::filesystem::create_directories(folder);
-  return folder / name;
+/// A teacher of the least size that a configuration can ask for.
+inline TeacherConfig custom_teacher() {
+  TeacherConfig config;
+  config.model = "dinov2-custom";
+  config.custom_dim = 8;
+  config.custom_depth = 2;
+  config.custom_heads = 2;
+  return config;
 }
 
 inline io::TensorMap parameters_by_name(const torch::nn::Module& module) {

@@ -19,7 +19,6 @@
 namespace gear::models {
 namespace {
 
-using testing::error_of;
 using testing::expect_early_stop;
 using testing::parameter_count;
 using testing::parameters_by_name;
@@ -186,7 +185,7 @@ TEST(Vjepa2Weights, OfADictionaryAreTheAveragedOnesWhereItHasThem) {
 TEST(Vjepa2Weights, OfADictionaryWithoutAnEncoderAreRefused) {
   const auto path = write_dictionary("predictor.pt", {{"predictor", {{"mask", at::randn({1})}}}});
   Vjepa2 model(small_config());
-  EXPECT_EQ(error_of([&] { load_vjepa2_weights(model, path); }),
+  EXPECT_EQ(message_of([&] { load_vjepa2_weights(model, path); }),
             path.string() +
                 ": holds none of ema_encoder, target_encoder, encoder and no tensors at its top "
                 "level; found the keys predictor");

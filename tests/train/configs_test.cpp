@@ -5,12 +5,14 @@
 
 #include "gear/io/atomic.h"
 #include "gear/train/run_config.h"
+#include "io/temporary_folder.h"
 #include "project_folders.h"
 
 namespace gear::train {
 namespace {
 
 TEST(Configs, EveryFileLoadsAndItsDumpLoadsBackToTheSame) {
+  const io::TemporaryFolder folder;
   int files = 0;
   for (const auto& entry :
        std::filesystem::recursive_directory_iterator(GEAR_SOURCE_DIR "/configs")) {
@@ -18,7 +20,7 @@ TEST(Configs, EveryFileLoadsAndItsDumpLoadsBackToTheSame) {
     ++files;
     const auto config = config::load<RunConfig>(entry.path());
     const std::string text = config::dump(config);
-    const auto copy = std::filesystem::path(::testing::TempDir()) / "dumped.yaml";
+    const auto copy = folder / "dumped.yaml";
     io::write_file_atomically(copy, text);
     EXPECT_EQ(config::dump(config::load<RunConfig>(copy)), text) << entry.path();
   }

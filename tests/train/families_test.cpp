@@ -88,15 +88,14 @@ TEST_P(FamilyRecipes, GoOnFromACheckpointBitForBit) {
   const bool joint = GetParam().config.quantizer.kind != models::QuantizerKind::kGlfq;
   const auto config = config_of(GetParam(), joint ? RecipeKind::kGear : RecipeKind::kTokenizer);
   const auto first = small_batch(config, 1), second = small_batch(config, 2);
-  const auto folder = std::filesystem::path(::testing::TempDir()) / ("family" + GetParam().name);
+  const io::TemporaryFolder folder;
   const auto uninterrupted = make_recipe(config).recipe;
   uninterrupted->step({&first, 1}, {.step = 0});
-  const auto saved = CheckpointStore(folder, /*keep=*/1)
+  const auto saved = CheckpointStore(folder.path(), /*keep=*/1)
                          .save({.step = 1}, config::dump(config), uninterrupted->state());
   const auto resumed = make_recipe(config).recipe;
   resumed->step({&second, 1}, {.step = 0});  // other weights, all to be replaced
   Checkpoint(saved).load(resumed->state());
-  std::filesystem::remove_all(folder);
   for (Recipe* recipe : {uninterrupted.get(), resumed.get()}) {
     torch::manual_seed(3);  // of the dropout, whose stream the trainer restores
     recipe->step({&second, 1}, {.step = 1});

@@ -13,7 +13,8 @@
 #include "tiny_run.h"
 
 /// Training processes that are killed. The test program is its own child: `PROGRAM train-child
-/// FOLDER STEPS` trains there, so its main() must begin with is_child().
+/// FOLDER STEPS [MOMENT]` trains there, so its main() must begin with is_child(). What a MOMENT is,
+/// that main() knows.
 namespace gear::train::testing {
 
 constexpr const char* kChildArgument = "train-child";
@@ -28,22 +29,29 @@ inline RunConfig child_config(int64_t steps) {
 }
 
 inline bool is_child(int argc, char** argv) {
-  return argc == 4 && std::strcmp(argv[1], kChildArgument) == 0;
+  return argc == 5 && std::strcmp(argv[1], kChildArgument) == 0;
 }
 
-/// What a child does; returns its exit status.
-inline int train_as_child(char** argv) {
+/// What a child does; returns its exit status. `between_steps` is called there.
+inline int train_as_child(
+    char** argv, const std::function<void()>& between_steps = [] {}) {
   log::set_quiet(true);
   TinyRun run(child_config(std::stoll(argv[3])), argv[2]);
-  return run.train() == TrainOutcome::kFinished ? 0 : 1;
+  const auto stop = [&] {
+    between_steps();
+    return 0;
+  };
+  return run.train(stop) == TrainOutcome::kFinished ? 0 : 1;
 }
 
-inline pid_t start_child(const std::filesystem::path& folder, int64_t steps) {
+inline pid_t start_child(const std::filesystem::path& folder, int64_t steps,
+                         const std::string& moment = "") {
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   const std::string count = std::to_string(steps);
   const pid_t child = fork();
   if (child == 0) {
-    execl(program.c_str(), program.c_str(), kChildArgument, folder.c_str(), count.c_str(), nullptr);
+    execl(program.c_str(), program.c_str(), kChildArgument, folder.c_str(), count.c_str(),
+          moment.c_str(), nullptr);
     _exit(127);
   }
   return child;
@@ -52,9 +60,11 @@ inline pid_t start_child(const std::filesystem::path& folder, int64_t steps) {
 /// The exit status of a child that ended by itself, or -1.
 inline int exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 
-inline int train_undisturbed(const std::filesystem::path& folder, int64_t steps) {
+/// The exit status of a child that runs to its end, or to the moment at which it kills itself: -1.
+inline int train_child(const std::filesystem::path& folder, int64_t steps,
+                       const std::string& moment = "") {
   int status = 0;
-  waitpid(start_child(folder, steps), &status, 0);
+  waitpid(start_child(folder, steps, moment), &status, 0);
   return exit_status(status);
 }
 

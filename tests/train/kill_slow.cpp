@@ -9,7 +9,7 @@ namespace gear::train {
 namespace {
 
 using testing::TemporaryFolder;
-using testing::train_undisturbed;
+using testing::train_child;
 
 constexpr int64_t kSteps = 400;
 
@@ -25,7 +25,7 @@ TEST(Killed, AtRandomMomentsAgainAndAgainTheRunEndsWhereAnUndisturbedOneEnds) {
   const TemporaryFolder root;
   const auto straight = root.path() / "straight";
   const auto killed = root.path() / "killed";
-  ASSERT_EQ(train_undisturbed(straight, kSteps), 0);
+  ASSERT_EQ(train_child(straight, kSteps), 0);
 
   RandomStream stream(11);
   int kills = 0;
@@ -34,7 +34,7 @@ TEST(Killed, AtRandomMomentsAgainAndAgainTheRunEndsWhereAnUndisturbedOneEnds) {
     ++kills;
   }
   EXPECT_GT(kills, kKills / 2) << "the run ended before it was disturbed enough";
-  ASSERT_EQ(train_undisturbed(killed, kSteps), 0);
+  ASSERT_EQ(train_child(killed, kSteps), 0);
   testing::expect_same_end(killed, straight, kSteps);
   for (const auto& entry : std::filesystem::directory_iterator(killed / "checkpoints")) {
     EXPECT_TRUE(entry.path().filename().string().starts_with("step-")) << entry.path();

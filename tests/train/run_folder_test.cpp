@@ -11,16 +11,14 @@
 #include "gear/io/hash.h"
 #include "gear/train/data_fingerprint.h"
 #include "gear/train/metrics_log.h"
+#include "interposed_fsync.h"
 #include "tiny_run.h"
 
-namespace {
-int fsync_error = 0;  // 0: the call works as ever
-}  // namespace
-
-/// Takes the place of the C library's own, so that a test can play a failing disk.
+/// Takes the place of the C library's own.
 extern "C" int fsync(int descriptor) {
-  if (fsync_error == 0) return static_cast<int>(syscall(SYS_fsync, descriptor));
-  errno = fsync_error;
+  const int error = gear::train::testing::on_fsync();
+  if (error == 0) return static_cast<int>(syscall(SYS_fsync, descriptor));
+  errno = error;
   return -1;
 }
 
@@ -30,6 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using testing::message_of;
+using testing::on_fsync;
 using testing::read_text;
 using testing::TemporaryFolder;
 
@@ -49,13 +48,38 @@ void save_step(const RunFolder& folder, int64_t step) {
 
 TEST(RunFolder, IsCreatedWithConfigAndLog) {
   const TemporaryFolder root;
-  const RunFolder folder(options_for(root.path() / "runs/a", "auto"));
+  RunFolder folder(options_for(root.path() / "runs/a", "auto"));
   EXPECT_FALSE(folder.start().has_value());
   folder.save_config();
   EXPECT_EQ(read_text(root.path() / "runs/a/config.yaml"), kConfig);
   EXPECT_TRUE(fs::is_directory(root.path() / "runs/a/samples"));
   EXPECT_TRUE(fs::is_directory(root.path() / "runs/a/checkpoints"));
   EXPECT_TRUE(fs::exists(root.path() / "runs/a/log.txt"));
+}
+
+TEST(RunFolder, AStartThatIsRefusedLeavesNothingThatItCreated) {
+  const TemporaryFolder root;
+  { const RunFolder refused(options_for(root.path() / "runs/a", "auto")); }
+  EXPECT_FALSE(fs::exists(root.path() / "runs"));
+  const std::string nowhere = (root.path() / "nowhere").string();
+  message_of([&] { RunFolder refused(options_for(root.path() / "runs/a", nowhere)); });
+  EXPECT_FALSE(fs::exists(root.path() / "runs"));
+
+  const fs::path own = root.path() / "runs/a/notes.txt";
+  fs::create_directories(own.parent_path());
+  std::ofstream(own) << "text";
+  { const RunFolder refused(options_for(root.path() / "runs/a", "auto")); }
+  const fs::directory_iterator left(root.path() / "runs/a");
+  EXPECT_EQ(std::vector<fs::path>(fs::begin(left), fs::end(left)), std::vector<fs::path>{own});
+}
+
+TEST(RunFolder, AStartThatIsRefusedLeavesARunAsItWas) {
+  const TemporaryFolder root;
+  RunFolder(options_for(root.path(), "auto")).save_config();
+  { const RunFolder refused(options_for(root.path(), "auto")); }
+  for (const char* kept : {"config.yaml", "log.txt", "samples", ".lock"}) {
+    EXPECT_TRUE(fs::exists(root.path() / kept)) << kept;
+  }
 }
 
 TEST(RunFolder, AFolderThatCannotBeMadeIsASentence) {
@@ -92,7 +116,7 @@ TEST(RunFolder, NoneRefusesARunWithCheckpoints) {
 TEST(RunFolder, ARunOfAnotherConfigurationIsNotOverwritten) {
   const TemporaryFolder root;
   {
-    const RunFolder folder(options_for(root.path(), "none"));
+    RunFolder folder(options_for(root.path(), "none"));
     folder.save_config();
     MetricsLog(folder.metrics_path(), 0).write(2, {{"loss", 1.0}});
   }
@@ -267,11 +291,11 @@ TEST(MetricsLog, LinesThatDoNotReachTheDiskAreAnError) {
   const fs::path path = root.path() / "metrics.jsonl";
   MetricsLog log(path, 0);
   log.write(2, {{"loss", 0.5}});
-  fsync_error = EIO;
+  on_fsync = [] { return EIO; };
   const std::string message = message_of([&] { log.sync(); });
-  fsync_error = EINVAL;  // how a file system says that it knows no fsync
+  on_fsync = [] { return EINVAL; };  // how a file system says that it knows no fsync
   log.sync();
-  fsync_error = 0;
+  on_fsync = [] { return 0; };
   EXPECT_EQ(message, path.string() +
                          ": cannot sync: Input/output error; check the disk and run again to "
                          "resume");

@@ -26,6 +26,7 @@
 #include "gear/train/grad_clip.h"
 #include "gear/train/schedule.h"
 #include "gear/train/trainer.h"
+#include "io/temporary_folder.h"
 
 /// A run small enough to be trained hundreds of times in a test, with everything that a restart can
 /// get wrong: dropout, running statistics, moments, an average, warm-up and accumulation.
@@ -245,22 +246,7 @@ inline void expect_same_end(const std::filesystem::path& run, const std::filesys
   EXPECT_EQ(timeless_metrics(run), timeless_metrics(expected)) << run;
 }
 
-/// A fresh folder below the system's temporary folder, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gear-train-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using io::TemporaryFolder;
 
 /// The message of the Error that `action` throws.
 template <class Action>

@@ -1,12 +1,11 @@
 #include "gear/config/config.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "io/temporary_folder.h"
 #include "work/branch_count.h"
 
 namespace gear::work {
@@ -23,18 +22,13 @@ struct Settings {
 
 /// The branches it takes to refuse a file of `count` keys that extends another one with as many.
 uint64_t work_of(int count) {
-  const auto folder =
-      std::filesystem::temp_directory_path() / ("gear-config-work-" + std::to_string(::getpid()));
-  std::filesystem::create_directories(folder);
+  const io::TemporaryFolder folder;
   std::ofstream(folder / "top.yaml") << "extends: base.yaml\n";
   for (const std::string name : {"base", "top"}) {
     std::ofstream file(folder / (name + ".yaml"), std::ios::app);
     for (int i = 0; i < count; ++i) file << name << i << ": " << i << "\n";
   }
-  const uint64_t work =
-      branches_of([&] { EXPECT_THROW(config::load<Settings>(folder / "top.yaml"), Error); });
-  std::filesystem::remove_all(folder);
-  return work;
+  return branches_of([&] { EXPECT_THROW(config::load<Settings>(folder / "top.yaml"), Error); });
 }
 
 TEST(Work, OfAConfigurationAndItsBaseGrowsNoFasterThanTheirKeys) {
