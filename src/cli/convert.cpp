@@ -24,8 +24,8 @@ void print_groups(const train::StoredRun& run) {
       values += tensor.numel();
       bytes += static_cast<double>(tensor.nbytes());
     }
-    std::printf("  %-26s %6zu tensors %16s values %10s\n", group.name.c_str(), group.tensors.size(),
-                format_count(values).c_str(), format_bytes(bytes).c_str());
+    std::printf("  %-26s %6zu tensors %16s values %10s\n", printable(group.name).c_str(),
+                group.tensors.size(), format_count(values).c_str(), format_bytes(bytes).c_str());
   }
   std::fflush(stdout);
 }
@@ -41,7 +41,7 @@ void print_note(const ConvertNote& note, bool verbose) {
     names.push_back("... (--verbose lists all)");
   }
   print_line("  ", note.text, " ", note.names.size(),
-             note.names.size() == 1 ? " tensor: " : " tensors: ", join(names));
+             note.names.size() == 1 ? " tensor: " : " tensors: ", printable(join(names)));
 }
 
 void convert(const ConvertOptions& options) {

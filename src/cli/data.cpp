@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "gear/core/error.h"
 #include "gear/core/log.h"
+#include "gear/core/printable.h"
 #include "gear/core/progress.h"
 #include "gear/core/text.h"
 #include "gear/data/data_split.h"
@@ -81,10 +82,11 @@ void check_folder(const std::string& root, double max_megapixels) {
 
   std::vector<int64_t> counts(images.classes().size(), 0);
   for (int64_t i = 0; i < images.size(); ++i) ++counts[static_cast<size_t>(images.label(i))];
-  std::printf("%s: %s pictures in %s classes\n", root.c_str(), format_count(images.size()).c_str(),
+  std::printf("%s: %s pictures in %s classes\n", printable(root).c_str(),
+              format_count(images.size()).c_str(),
               format_count(static_cast<int64_t>(counts.size())).c_str());
   for (size_t label = 0; label < counts.size(); ++label) {
-    std::printf("%6zu  %-32s %10s\n", label, images.classes()[label].c_str(),
+    std::printf("%6zu  %-32s %10s\n", label, printable(images.classes()[label]).c_str(),
                 format_count(counts[label]).c_str());
   }
   if (result.largest > 0) {

@@ -170,7 +170,8 @@ void print_findings(const std::vector<Finding>& findings, const Side& first, con
     print_line(found.size(), " tensors ", section.title);
     if (section.kind == Finding::Kind::kEqual) continue;
     const size_t shown = options.tensors ? found.size() : std::min(kMostShown, found.size());
-    for (size_t i = 0; i < shown; ++i) print_line("  ", found[i].name, ": ", found[i].text);
+    for (size_t i = 0; i < shown; ++i)
+      print_line("  ", printable(found[i].name), ": ", found[i].text);
     if (shown < found.size()) {
       print_line("  ... and ", found.size() - shown, " more (--tensors lists all)");
     }

@@ -23,6 +23,10 @@ std::string full_name(const InspectedPart& part, const io::StoredTensor& tensor)
   return part.part.name.empty() ? tensor.name : part.part.name + "/" + tensor.name;
 }
 
+std::string shown_name(const InspectedPart& part, const io::StoredTensor& tensor) {
+  return printable(full_name(part, tensor));
+}
+
 /// Names the tensors with values that are no numbers, the first few of them.
 void print_bad_tensors(const std::vector<InspectedPart>& parts) {
   size_t shown = 0, all = 0;
@@ -31,7 +35,7 @@ void print_bad_tensors(const std::vector<InspectedPart>& parts) {
       const NonFinite& bad = part.nonfinite[i];
       if (bad.total() == 0 || ++all > kBadTensorsShown) continue;
       ++shown;
-      print_line("  ", full_name(part, part.part.tensors[i]), ": ", format_count(bad.nan),
+      print_line("  ", shown_name(part, part.part.tensors[i]), ": ", format_count(bad.nan),
                  " NaN and ", format_count(bad.inf), " infinite of ",
                  format_count(part.part.tensors[i].numel()), " values");
     }
@@ -46,9 +50,10 @@ void print_table(const std::vector<InspectedPart>& parts) {
     const NonFinite bad = part.all_nonfinite();
     const bool read = !part.nonfinite.empty() || part.part.tensors.empty();
     std::printf("  %-26s %8zu %16s %10s  %-10s %7s %7s  %s\n",
-                part.part.name.empty() ? "-" : part.part.name.c_str(), part.part.tensors.size(),
-                format_count(part.numel()).c_str(), size_text(part.bytes()).c_str(),
-                part.dtypes().c_str(), read ? format_count(bad.nan).c_str() : "-",
+                part.part.name.empty() ? "-" : printable(part.part.name).c_str(),
+                part.part.tensors.size(), format_count(part.numel()).c_str(),
+                size_text(part.bytes()).c_str(), part.dtypes().c_str(),
+                read ? format_count(bad.nan).c_str() : "-",
                 read ? format_count(bad.inf).c_str() : "-", part.guess.text.c_str());
   }
   std::fflush(stdout);
@@ -156,7 +161,7 @@ void print_tensors(const std::vector<InspectedPart>& parts, const InspectOptions
     for (const io::StoredTensor& tensor : part.part.tensors) {
       const std::string name = full_name(part, tensor);
       if (name.find(options.match) == std::string::npos) continue;
-      std::printf("  %-64s %-6s %s\n", name.c_str(), dtype_text(tensor.dtype).c_str(),
+      std::printf("  %-64s %-6s %s\n", printable(name).c_str(), dtype_text(tensor.dtype).c_str(),
                   sizes_string(tensor.shape).c_str());
       ++shown;
     }

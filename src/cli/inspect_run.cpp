@@ -125,9 +125,9 @@ void print_metrics(const fs::path& path) {
   print_line("last metrics");
   for (const auto& [name, value] : metrics->items()) {
     if (value.is_number_float()) {
-      std::printf("  %-40s %.6g\n", name.c_str(), value.get<double>());
+      std::printf("  %-40s %.6g\n", printable(name).c_str(), value.get<double>());
     } else {
-      std::printf("  %-40s %s\n", name.c_str(), value.dump().c_str());
+      std::printf("  %-40s %s\n", printable(name).c_str(), printable(value.dump()).c_str());
     }
   }
 }

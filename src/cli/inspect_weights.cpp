@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cctype>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -70,13 +69,12 @@ void print_keys(const InspectedFile& file, const InspectOptions& options) {
 }
 
 /// A value of any file in one line of the terminal.
-std::string one_line(std::string text) {
-  constexpr size_t kMostLetters = 160;
-  if (text.size() > kMostLetters) text = text.substr(0, kMostLetters) + "...";
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char letter) { return std::iscntrl(letter) != 0; },
-      ' ');
-  return text;
+std::string one_line(const std::string& text) {
+  constexpr size_t kMostBytes = 160;
+  if (text.size() <= kMostBytes) return printable(text);
+  size_t end = kMostBytes;
+  while (end > 0 && (text[end] & 0xc0) == 0x80) --end;  // within a character of UTF-8
+  return printable(text.substr(0, end)) + "...";
 }
 
 void print_facts(const io::Facts& facts, const std::string& prefix, const InspectOptions& options) {
@@ -92,7 +90,7 @@ void print_facts(const io::Facts& facts, const std::string& prefix, const Inspec
 
 void print_provenance(const InspectedFile& file, const InspectOptions& options) {
   for (const fs::path& path : file.file.files) {
-    print_line("  file ", path.string(), ": ",
+    print_line("  file ", printable(path.string()), ": ",
                format_count(static_cast<int64_t>(fs::file_size(path))), " bytes",
                options.hash ? ", SHA-256 " + io::sha256_of_file(path) : "");
   }
@@ -139,8 +137,8 @@ Json file_json(const InspectedFile& file, const InspectOptions& options) {
 
 void print_file(const InspectedFile& file, const InspectOptions& options) {
   const InspectedPart whole = file.whole();
-  print_line(options.path, ": ", file.file.format, ", ", whole.part.tensors.size(), " tensors, ",
-             format_count(whole.numel()), " values (", whole.dtypes(), "), ",
+  print_line(printable(options.path), ": ", file.file.format, ", ", whole.part.tensors.size(),
+             " tensors, ", format_count(whole.numel()), " values (", whole.dtypes(), "), ",
              format_bytes(static_cast<double>(whole.bytes())));
   print_line("  kind: ", file.kind);
   print_parts(file.parts, options);

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "gear/core/error.h"
+#include "gear/core/printable.h"
 #include "gear/core/progress.h"
 
 namespace gear::log {
@@ -33,7 +34,7 @@ Sinks& sinks() {
 
 void write(spdlog::level::level_enum level, const std::string& message) {
   clear_progress_line();  // a log line must not land in the middle of the live line
-  sinks().logger.log(level, message);
+  sinks().logger.log(level, printable(message));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -40,6 +41,37 @@ TEST(Inspect, RunFolderTellsConfigurationCheckpointsMetricsAndNetworks) {
     EXPECT_THAT(outcome.out, HasSubstr(text));
   }
   EXPECT_THAT(outcome.out, Not(HasSubstr("unknown network")));
+}
+
+/// Whether nothing in `text` but line ends would move a terminal.
+bool is_plain(const std::string& text) {
+  const auto is_control = [](unsigned char byte) {
+    return (byte < 0x20 && byte != '\n') || byte == 0x7f;
+  };
+  return std::none_of(text.begin(), text.end(), is_control) &&
+         text.find("\xc2\x9b") == std::string::npos;
+}
+
+TEST(Inspect, NamesInAFileFromAnybodyCannotDriveTheTerminal) {
+  const TinySetup tiny;
+  const std::string name = "a\x1b[2J\xc2\x9b\nerror: b";
+  const std::string path = (tiny.root() / "x.safetensors").string();
+  const std::string other = (tiny.root() / "y.safetensors").string();
+  const std::string cut = (tiny.root() / "cut.safetensors").string();
+  io::write_safetensors(path, {{name, at::zeros({2})}}, {{"made by\r", "\x1b]0;title\a"}});
+  io::write_safetensors(other, {{"b", at::zeros({2})}});
+  const std::string bytes = io::read_bytes(path);
+  io::write_bytes(cut, bytes.substr(0, bytes.size() - 1));
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"inspect", path, "--tensors"},
+        {"inspect", path, "--json", "--tensors"},
+        {"inspect", "--diff", path, other},
+        {"inspect", cut}}) {
+    const Outcome outcome = tiny.gear(arguments);
+    const std::string said = outcome.out + outcome.err;
+    EXPECT_TRUE(is_plain(said)) << said;
+    EXPECT_THAT(said, HasSubstr("a\\u001b[2J\\u009b\\nerror: b"));
+  }
 }
 
 TEST(Inspect, MatchListsTypeAndShapeOfTheTensorsAskedFor) {
