@@ -6,6 +6,7 @@
 #include "gear/core/tensor.h"
 #include "gear/io/mapped_file.h"
 #include "gear/io/safetensors.h"
+#include "io/advice.h"
 #include "io/safetensors_dtypes.h"
 #include "io/strict_json.h"
 
@@ -140,6 +141,10 @@ void check_coverage(const MappedFile& file, const std::map<std::string, TensorIn
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     : file_(MappedFile::open(path)) {
+  with_advice([this] { read_header(); });
+}
+
+void SafetensorsFile::read_header() {
   const auto text = header_text(*file_);
   const auto header = parse_header(file_->path(), text);
   const uint64_t data_begin = kLengthBytes + text.size();

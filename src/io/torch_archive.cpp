@@ -7,6 +7,7 @@
 #include "gear/core/error.h"
 #include "gear/io/mapped_file.h"
 #include "gear/io/safetensors.h"
+#include "io/advice.h"
 #include "io/torch_storages.h"
 #include "io/unpickler.h"
 #include "io/walk_limits.h"
@@ -227,11 +228,13 @@ TorchArchive::TorchArchive(const std::filesystem::path& path, const TorchArchive
   const auto file = MappedFile::open(path);
   tree_ = std::make_shared<PickleTree>(file->size());
   if (file->bytes().starts_with(kZipStart)) {
-    const ZipReader zip(file);
-    root_ = read_zip(zip, file, *tree_, options.check_values);
-    facts_ = facts_of(zip, path_);
+    with_advice([&] {
+      const ZipReader zip(file);
+      root_ = read_zip(zip, file, *tree_, options.check_values);
+      facts_ = facts_of(zip, path_);
+    });
   } else if (recognises(*file)) {
-    root_ = read_legacy(file, *tree_);
+    root_ = with_advice([&] { return read_legacy(file, *tree_); });
     facts_ = {{"container", "stream of pickles, of PyTorch before 1.6"}, {"checksums", "none"}};
   } else {
     fail(path_, ": is not a file of torch.save");

@@ -49,6 +49,8 @@ class SafetensorsFile {
   static bool recognises(const MappedFile& file);
 
  private:
+  void read_header();
+
   std::shared_ptr<const MappedFile> file_;
   std::vector<std::string> names_;
   std::map<std::string, TensorInfo> infos_;
