@@ -19,6 +19,23 @@ std::string shadow_of(std::string live) {
   return kShadow + live;
 }
 
+/// The model of a Lightning state_dict, EMA shadows in the place of live tensors.
+PickledMap lightning_model(const PickledMap& tensors, const std::string& path) {
+  PickledMap result;
+  std::map<std::string, std::string> live_by_shadow;
+  for (const auto& [name, tensor] : tensors) {
+    if (name.starts_with(kShadow) || name.starts_with(kTrainingLoss)) continue;
+    const std::string shadow = shadow_of(name);
+    const auto [other, is_new] = live_by_shadow.emplace(shadow, name);
+    if (!is_new && tensors.contains(shadow)) {
+      fail(path, ": ", name, " and ", other->second, " share the EMA shadow ", shadow);
+    }
+    const auto found = tensors.find(shadow);
+    result[name] = found == tensors.end() ? tensor : found->second;
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string plain_weight_name(std::string name) {
@@ -62,20 +79,10 @@ TensorMap without_wrappers(const TensorMap& tensors, const std::string& path) {
   return result;
 }
 
-PickledMap lightning_model(const PickledMap& tensors, const std::string& path) {
-  PickledMap result;
-  std::map<std::string, std::string> live_by_shadow;
-  for (const auto& [name, tensor] : tensors) {
-    if (name.starts_with(kShadow) || name.starts_with(kTrainingLoss)) continue;
-    const std::string shadow = shadow_of(name);
-    const auto [other, is_new] = live_by_shadow.emplace(shadow, name);
-    if (!is_new && tensors.contains(shadow)) {
-      fail(path, ": ", name, " and ", other->second, " share the EMA shadow ", shadow);
-    }
-    const auto found = tensors.find(shadow);
-    result[name] = found == tensors.end() ? tensor : found->second;
-  }
-  return result;
+PickledMap section_tensors(const std::string& key, const PickleValue& dict,
+                           const std::string& path) {
+  const PickledMap tensors = tensors_of(dict);
+  return key == "state_dict" ? lightning_model(tensors, path) : tensors;
 }
 
 std::vector<WeightPart> lightning_parts(WeightPart state_dict) {

@@ -23,8 +23,10 @@ TensorMap values_of(const PickledMap& tensors);
 /// names become one.
 TensorMap without_wrappers(const TensorMap& tensors, const std::string& path);
 
-/// The model of a Lightning state_dict, EMA shadows in the place of live tensors.
-PickledMap lightning_model(const PickledMap& tensors, const std::string& path);
+/// The tensors of the dictionary under `key` at the top of a torch file. Of a Lightning state_dict
+/// those of the model, EMA shadows in the place of live tensors.
+PickledMap section_tensors(const std::string& key, const PickleValue& dict,
+                           const std::string& path);
 
 /// The same state_dict in the parts that WeightPart describes; only those that hold something.
 std::vector<WeightPart> lightning_parts(WeightPart state_dict);

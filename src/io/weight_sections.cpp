@@ -18,8 +18,7 @@ std::map<std::string, TensorMap> tensor_sections(const TorchArchive& archive) {
   add("", tensors_of(root));
   for (const auto& [key, value] : root.entries) {
     if (!key->is(PickleValue::Kind::kString) || !value->is(PickleValue::Kind::kDict)) continue;
-    const PickledMap tensors = tensors_of(*value);
-    add(key->text, key->text == "state_dict" ? lightning_model(tensors, archive.path()) : tensors);
+    add(key->text, section_tensors(key->text, *value, archive.path()));
   }
   return sections;
 }

@@ -46,8 +46,7 @@ TensorMap read_torch(const fs::path& path, const LoadOptions& options) {
   for (const auto& name : options.sections) {
     const PickleValue* part = root.find(name);
     if (part == nullptr || !part->is(PickleValue::Kind::kDict)) continue;
-    const PickledMap tensors = tensors_of(*part);
-    return values_of(name == "state_dict" ? lightning_model(tensors, archive.path()) : tensors);
+    return values_of(section_tensors(name, *part, archive.path()));
   }
   const PickledMap tensors = tensors_of(root);
   if (!options.accept_bare || tensors.empty()) {
