@@ -1,23 +1,19 @@
 #pragma once
 
-#include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/fork_server.h"
+#include "cli/launch.h"
 #include "io/temporary_folder.h"
 
-/// Runs the program `gear` as a user does and keeps all it wrote.
+/// Runs the commands of `gear` and keeps all they wrote.
 namespace gear::cli::testing {
-
-namespace fs = std::filesystem;
 
 struct Outcome {
   int exit_code = -1;  ///< minus the signal that ended it
@@ -32,33 +28,20 @@ struct Outcome {
   }
 };
 
-/// What the system grants the program; nothing: what it grants the tests.
-struct Limits {
-  std::optional<rlim_t> file_bytes{};    ///< no file may grow beyond
-  std::optional<rlim_t> memory_bytes{};  ///< address space
-};
+/// How a command is started: the program itself, as a user does, or its main() in a fork of this
+/// process, which takes a tenth of the time.
+enum class Start { kProgram, kFork };
 
 /// A running `gear`. Its output goes to files in `scratch`, which must outlive it.
 class GearProcess {
  public:
   GearProcess(const fs::path& scratch, const std::vector<std::string>& arguments,
-              const Limits& limits = {})
-      : out_(scratch / ".stdout"), err_(scratch / ".stderr") {
-    // Two folders up from the test program, at the top of the build folder.
-    const fs::path test_folder = fs::read_symlink("/proc/self/exe").parent_path();
-    const std::string program = (test_folder.parent_path() / "gear").string();
-    std::vector<char*> argv = {const_cast<char*>(program.c_str())};
-    for (const std::string& argument : arguments)
-      argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    child_ = fork();
-    if (child_ != 0) return;
-    redirect(out_, STDOUT_FILENO);
-    redirect(err_, STDERR_FILENO);
-    set_limit(RLIMIT_FSIZE, limits.file_bytes);
-    set_limit(RLIMIT_AS, limits.memory_bytes);
-    execv(program.c_str(), argv.data());
-    _exit(127);
+              const Limits& limits = {}, Start start = Start::kProgram)
+      : launch_{.arguments = arguments,
+                .out = scratch / ".stdout",
+                .err = scratch / ".stderr",
+                .limits = limits} {
+    child_ = start == Start::kFork ? fork_server().start(launch_) : start_program();
   }
   ~GearProcess() {
     if (child_ <= 0) return;
@@ -81,28 +64,35 @@ class GearProcess {
     waitpid(child_, &status, 0);
     child_ = -1;
     return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
-            .out = io::read_bytes(out_),
-            .err = io::read_bytes(err_)};
+            .out = io::read_bytes(launch_.out),
+            .err = io::read_bytes(launch_.err)};
   }
 
  private:
-  static void redirect(const fs::path& file, int descriptor) {
-    const int opened = open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (opened < 0 || dup2(opened, descriptor) < 0) _exit(127);
-  }
-  static void set_limit(auto resource, const std::optional<rlim_t>& bytes) {
-    if (!bytes) return;
-    const rlimit limit{*bytes, *bytes};
-    if (setrlimit(resource, &limit) != 0) _exit(127);
+  pid_t start_program() const {
+    // Two folders up from the test program, at the top of the build folder.
+    const fs::path test_folder = fs::read_symlink("/proc/self/exe").parent_path();
+    const std::string program = (test_folder.parent_path() / "gear").string();
+    auto argv = argv_of(program, launch_);
+    const pid_t child = fork();
+    if (child != 0) return child;
+    apply(launch_);
+    execv(program.c_str(), argv.data());
+    _exit(127);
   }
 
-  fs::path out_, err_;
+  Launch launch_;
   pid_t child_ = -1;
 };
 
 inline Outcome run_gear(const fs::path& scratch, const std::vector<std::string>& arguments,
                         const Limits& limits = {}) {
-  return GearProcess(scratch, arguments, limits).wait();
+  // What starts the ranks of a machine starts the program again, by its path.
+  const bool starts_ranks = std::any_of(
+      arguments.begin(), arguments.end(),
+      [](const std::string& argument) { return argument.starts_with("--nproc-per-node"); });
+  const Start start = starts_ranks ? Start::kProgram : Start::kFork;
+  return GearProcess(scratch, arguments, limits, start).wait();
 }
 
 /// Exit code 2 and `message` as the last thing said; nothing of it looks like a crash.
