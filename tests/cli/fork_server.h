@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "cli/gear_main.h"
-#include "cli/launch.h"
+#include "cli/process_start.h"
 
 /// Starts the main() of gear in processes that are forks of this one. Loading LibTorch takes most
 /// of the time of a short command, and a fork has it loaded.

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "cli/fork_server.h"
-#include "cli/launch.h"
+#include "cli/process_start.h"
 #include "io/temporary_folder.h"
 
 /// Runs the commands of `gear` and keeps all they wrote.
