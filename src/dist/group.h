@@ -23,9 +23,10 @@ struct World::Group {
   ConnectOptions options;
   int64_t rank = 0;
   int64_t size = 1;
-  std::shared_ptr<Monitor> monitor;              // of this process; outlives the connections below
-  Store store;                                   // of this world alone
-  Backend backend;                               // Gloo or NCCL
+  // In this order, since each needs the one before it until its end.
+  Store store;                       // of this world alone; rank 0 serves it for the whole run
+  std::shared_ptr<Monitor> monitor;  // of this process
+  Backend backend;                   // Gloo or NCCL
   mutable std::atomic<int64_t> shared_texts{0};  // how often share() was called
   mutable std::atomic<int64_t> splits{0};
   mutable std::atomic<int64_t> side_boards{0};

@@ -150,15 +150,21 @@ Meeting meet(const Placement& placement, milliseconds timeout) {
   const Store served = serves ? serve_store(placement, timeout) : Store();
   if (!serves) await_listener(placement, timeout);
   constexpr auto kForAnswers = std::chrono::seconds(5);
-  const auto met = within(left_until(deadline) + kForAnswers, [=] {
-    Store store = served;
-    if (!store) {
-      store = c10::make_intrusive<c10d::TCPStore>(placement.master_address,
-                                                  store_options(placement, timeout));
-    }
-    return roll_call(own_part(store, placement), placement, timeout, deadline);
-  });
-  if (met) return *met;
+  try {
+    const auto met = within(left_until(deadline) + kForAnswers, [=] {
+      Store store = served;
+      if (!store) {
+        store = c10::make_intrusive<c10d::TCPStore>(placement.master_address,
+                                                    store_options(placement, timeout));
+      }
+      return roll_call(own_part(store, placement), placement, timeout, deadline);
+    });
+    if (met) return *met;
+  } catch (const c10::Error& error) {
+    throw LostRank(name_of_rank(placement) + ": the meeting at " + address_of(placement) +
+                   " broke off (" + error.what_without_backtrace() +
+                   "); rank 0 has ended with an error");
+  }
   throw LostRank(name_of_rank(placement) + ": what listens at " + address_of(placement) +
                  " has not answered within " + spelled(timeout) +
                  "; rank 0 is stopped, or another program listens there");

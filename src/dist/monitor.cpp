@@ -203,13 +203,15 @@ void Monitor::say_goodbye() {
   RankSign last = activity_.beat();
   last.finished = true;
   const bool serves = placement_.rank == 0 && !placement_.launcher_stores;
-  within(kGoodbye, [placement = placement_, last, serves] {
+  within(kGoodbye, [placement = placement_, line = line_, last, serves,
+                    answer = std::make_shared<std::future<Answer>>(std::move(answer_))] {
     try {
-      Board board(placement);
-      board.tell(last);
-      board.leave();
+      if (answer->valid()) answer->wait();
+      if (!line->board) line->board = std::make_unique<Board>(placement);
+      line->board->tell(last);
+      line->board->leave();
       const auto end = Clock::now() + kGoodbye;
-      while (serves && board.left() < placement.world_size && Clock::now() < end) {
+      while (serves && line->board->left() < placement.world_size && Clock::now() < end) {
         std::this_thread::sleep_for(milliseconds(20));
       }
     } catch (const std::exception&) {  // rank 0 has left before

@@ -10,7 +10,7 @@ namespace {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
-void pass_time() { std::this_thread::sleep_for(milliseconds(30)); }
+void pass_time() { std::this_thread::sleep_for(milliseconds(300)); }
 
 void compute() {
   const auto end = Activity::Clock::now() + milliseconds(30);
@@ -39,7 +39,7 @@ TEST(Activity, ARankThatNeitherWaitsNorComputesIsIdle) {
   EXPECT_FALSE(activity.is_idle(hours(1)));
   EXPECT_FALSE(activity.waits(milliseconds(1)));
   activity.doing("step 2");
-  EXPECT_FALSE(activity.is_idle(milliseconds(20)));
+  EXPECT_FALSE(activity.is_idle(milliseconds(200)));
 }
 
 TEST(Activity, ARankThatComputesIsNotIdle) {

@@ -68,7 +68,7 @@ TEST(Meeting, NamesThoseWhoDoNotCome) {
   EXPECT_EQ(error_of([&] { meet(rank_of(0, 4, port), seconds(3)); }),
             "rank 0 of 4: ranks 2, 3 did not come to " + at + " within 3 s" + advice);
   second.get();  // the same, or that rank 0 has ended
-  EXPECT_THROW(meet(rank_of(0, 2, port), milliseconds(100)), LostRank);
+  EXPECT_THROW(meet(rank_of(0, 2, free_port()), milliseconds(100)), LostRank);
 }
 
 TEST(Meeting, NamesRankZeroWhenItDoesNotCome) {
@@ -104,17 +104,17 @@ TEST(Meeting, NamesAHostThatNobodyKnows) {
 
 TEST(Meeting, ARankCannotBeTakenTwice) {
   const uint16_t port = free_port();
-  auto first = std::async([&] { return error_of([&] { meet(rank_of(0, 2, port), seconds(4)); }); });
+  auto first = std::async([&] { return error_of([&] { meet(rank_of(0, 3, port), seconds(4)); }); });
   Store store;
   while (!store) {
     try {
-      store = reach_store(rank_of(0, 2, port));
+      store = reach_store(rank_of(0, 3, port));
     } catch (const Error&) {  // rank 0 is not there yet
     }
   }
   store->set("home/1", "77 elsewhere");
-  const std::string error = error_of([&] { meet(rank_of(1, 2, port), seconds(4)); });
-  EXPECT_EQ(error, "rank 1 of 2: process 77 on host elsewhere is that rank already, at 127.0.0.1:" +
+  const std::string error = error_of([&] { meet(rank_of(1, 3, port), seconds(4)); });
+  EXPECT_EQ(error, "rank 1 of 3: process 77 on host elsewhere is that rank already, at 127.0.0.1:" +
                        std::to_string(port) +
                        "; give every process its own RANK, and every run its own MASTER_PORT");
   first.get();
