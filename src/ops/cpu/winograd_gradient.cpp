@@ -22,6 +22,8 @@ using namespace winograd;
 
 struct WeightGradient {
   Map in, out;
+  Tiling tiling;
+  int64_t padding;
   const float *x, *grad, *zeros;
   float* result;                 // [K, C, 3, 3]
   float *inputs, *outputs;       // [36, capacity, C] and [36, K / panel, capacity, panel]
