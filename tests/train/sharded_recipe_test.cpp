@@ -1,5 +1,8 @@
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <limits>
+
 #include "dist/ranks.h"
 #include "train/small_recipe.h"
 
@@ -128,6 +131,83 @@ TEST_P(ShardedRecipe, GivesTheSameBitsOnAnyNumberOfRanksInDeterministicMode) {
       expect_same_state(*several, *one, 0.0);
     });
   }
+}
+
+/// Runs the joint recipe on `parallel` beside one process and compares losses and state.
+void expect_like_one_process(RunConfig config, const Parallel& parallel) {
+  auto one = make_recipe(config).recipe;
+  auto several = make_recipe(config, WeightSource::kInit, parallel).recipe;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    const auto batch = testing::small_batch(config, 100 + static_cast<uint64_t>(step));
+    const auto expected = step_of(*one, {batch}, step);
+    const auto found = step_of(*several, share_of(batch, /*passes=*/1, parallel.world), step);
+    for (const std::string name : {"vq_total", "ar_total", "proj_loss_vq", "disc/d_loss"}) {
+      EXPECT_NEAR(found.at(name), expected.at(name),
+                  1e-5 * std::max(1.0, std::abs(expected.at(name))))
+          << name << " of step " << step;
+    }
+  }
+  expect_same_state(*several, *one, 2e-5);
+}
+
+TEST(ShardedRecipes, CopiesOnTwoMachinesOfTwoRanks) {
+  run_ranks(4, [](const dist::World& world) {
+    Parallel parallel{.world = world,
+                      .parts = world.split(world.rank() / 2),
+                      .replicas = world.split(world.rank() % 2)};
+    parallel.config.shard = ShardMode::kFull;
+    expect_like_one_process(shared_config(RecipeKind::kGear), parallel);
+  });
+}
+
+TEST(ShardedRecipes, BlocksThatAreComputedAgainAreBroughtTogetherAgain) {
+  run_ranks(2, [](const dist::World& world) {
+    RunConfig config = shared_config(RecipeKind::kGear);
+    config.ar.activation_checkpointing = true;
+    ParallelConfig full;
+    full.shard = ShardMode::kFull;
+    expect_like_one_process(config, make_parallel(world, full));
+  });
+}
+
+TEST(ShardedRecipes, WeightsSentAsBfloat16StayCloseAndAreKeptExactly) {
+  run_ranks(2, [](const dist::World& world) {
+    RunConfig config = shared_config(RecipeKind::kGear);
+    auto one = make_recipe(config).recipe;
+    ParallelConfig full;
+    full.shard = ShardMode::kFull;
+    full.bf16_gathers = true;
+    auto several = make_recipe(config, WeightSource::kInit, make_parallel(world, full)).recipe;
+    expect_same_state(*several, *one, 0.0);  // what is kept was never rounded
+    const auto batch = testing::small_batch(config, 100);
+    const auto expected = step_of(*one, {batch}, 0);
+    const auto found = step_of(*several, share_of(batch, /*passes=*/1, world), 0);
+    EXPECT_NEAR(found.at("ar_total"), expected.at("ar_total"), 0.02 * expected.at("ar_total"));
+    EXPECT_NE(found.at("ar_total"), expected.at("ar_total"));
+  });
+}
+
+TEST(ShardedRecipes, ANonFiniteLossOfOneRankIsNamedOnAllAndChangesNothing) {
+  run_ranks(2, [](const dist::World& world) {
+    RunConfig config = shared_config(RecipeKind::kGear);
+    ParallelConfig full;
+    full.shard = ShardMode::kFull;
+    auto several = make_recipe(config, WeightSource::kInit, make_parallel(world, full)).recipe;
+    const auto before = testing::copies(*several);
+    const auto batch = testing::small_batch(config, 100);
+    auto share = share_of(batch, /*passes=*/1, world);
+    share[0].images = models::to_signed_unit(share[0].images);
+    if (world.rank() == 1) share[0].images.fill_(std::numeric_limits<float>::quiet_NaN());
+    try {
+      step_of(*several, share, 0);
+      ADD_FAILURE() << "no error";
+    } catch (const NonFiniteError& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("is NaN"));
+    }
+    for (const auto& [name, tensor] : testing::copies(*several)) {
+      EXPECT_TRUE(tensor.equal(before.at(name))) << name;
+    }
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ShardedRecipe,
