@@ -189,7 +189,7 @@ TEST(ShardedRecipes, WeightsSentAsBfloat16StayCloseAndAreKeptExactly) {
 
 TEST(ShardedRecipes, ANonFiniteLossOfOneRankIsNamedOnAllAndChangesNothing) {
   run_ranks(2, [](const dist::World& world) {
-    RunConfig config = shared_config(RecipeKind::kGear);
+    RunConfig config = shared_config(RecipeKind::kTokenizer);
     ParallelConfig full;
     full.shard = ShardMode::kFull;
     auto several = make_recipe(config, WeightSource::kInit, make_parallel(world, full)).recipe;
