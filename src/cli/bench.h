@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/bench_report.h"
+#include "gear/ops/few_row_linear.h"
 
 namespace gear::cli {
 

@@ -130,23 +130,23 @@ RunPlan plan_run(const RunConfig& config, int64_t world_size, int64_t ranks_per_
 std::vector<std::string> ways_to_fit(const RunConfig& config, const RunPlan& plan) {
   std::vector<std::string> ways;
   if (plan.activation_bytes > 0.5 * plan.peak_bytes() && plan.micro_batch_size > 1) {
-    ways.push_back("raise optimizer.accumulation (now " +
+    ways.emplace_back("raise optimizer.accumulation (now " +
                    std::to_string(config.optimizer.accumulation) +
                    "): a micro-batch of fewer images needs less for its activations");
   }
   if (!config.ar.activation_checkpointing && config.recipe != RecipeKind::kTokenizer) {
-    ways.push_back("set ar.activation_checkpointing: true, which computes blocks twice");
+    ways.emplace_back("set ar.activation_checkpointing: true, which computes blocks twice");
   }
   if (config.parallel.shard == ShardMode::kNone) {
-    ways.push_back("set parallel.shard: optimizer, which divides moments and averages");
+    ways.emplace_back("set parallel.shard: optimizer, which divides moments and averages");
   }
   if (config.parallel.shard != ShardMode::kFull) {
-    ways.push_back("set parallel.shard: full, which divides weights and gradients, too");
+    ways.emplace_back("set parallel.shard: full, which divides weights and gradients, too");
   }
   if (config.parallel.within_node) {
-    ways.push_back("set parallel.within_node: false, to divide among all machines");
+    ways.emplace_back("set parallel.within_node: false, to divide among all machines");
   }
-  ways.push_back("use more ranks, or a smaller ar.dim, ar.depth or tokenizer.ch");
+  ways.emplace_back("use more ranks, or a smaller ar.dim, ar.depth or tokenizer.ch");
   return ways;
 }
 

@@ -24,7 +24,7 @@ struct RunPlan {
   int64_t parts = 1;  ///< ranks that share one copy of what is divided
   int64_t passes = 1;
   int64_t micro_batch_size = 1;
-  std::vector<NetworkPlan> networks;
+  std::vector<NetworkPlan> networks{};
   double frozen_bytes = 0.0;      ///< teacher, LPIPS, a frozen tokenizer
   double activation_bytes = 0.0;  ///< of a micro-batch, right to about a third
   double flops = 0.0;             ///< of a rank in a step, right to about a third

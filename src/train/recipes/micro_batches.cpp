@@ -58,8 +58,9 @@ Metrics run_passes(std::span<const data::Batch> micro_batches, const RunConfig& 
   Metrics metrics;
   for (int64_t i = 0; i < count; ++i) {
     seed_pass(config, context, i * world.size() + world.rank());
-    const Metrics found =
-        backward(micro_batches[static_cast<size_t>(i)], {.scale = scale, .last = i + 1 == count});
+    const data::Batch& batch = micro_batches[static_cast<size_t>(i)];
+    const auto draws = sample_draws(config, context, batch);
+    const Metrics found = backward(batch, {.scale = scale, .last = i + 1 == count});
     if (!context.diagnostics && !world.is_single()) continue;  // nobody reads them
     for (const Metrics& of_rank : found.of_all_ranks(world)) metrics.accumulate(of_rank, scale);
   }
