@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "cli/bench_report.h"
-#include "gear/ops/few_row_linear.h"
 
 namespace gear::cli {
 
@@ -42,8 +41,7 @@ struct SampleBench {
   double cfg = 4.0;
   int64_t top_k = 2000;
   int64_t rounds = 3;
-  std::vector<ops::WeightFormat> weights = {ops::WeightFormat::kFloat32,
-                                            ops::WeightFormat::kBfloat16, ops::WeightFormat::kInt8};
+  std::vector<std::string> weights = {"fp32", "bf16", "int8"};
   bool skip_plain = false;  ///< leave the network's own layers out, which take long
 };
 BenchReport bench_sample(const SampleBench& options);
