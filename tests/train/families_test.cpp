@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
 
 #include "gear/train/checkpoint.h"
+#include "io/temporary_folder.h"
 #include "small_recipe.h"
 
 // Recipes train every tokenizer family without knowing which one it is.
