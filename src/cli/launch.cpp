@@ -110,7 +110,7 @@ bool is_launcher(const LaunchArguments& arguments) {
   return !arguments.processes.empty() && !dist::is_launched();
 }
 
-int launch_ranks(const LaunchArguments& arguments) {
+int launch_ranks(const LaunchArguments& arguments, const std::function<void(int64_t)>& check) {
   dist::LaunchOptions options{.command = own_command(),
                               .processes = processes_asked_for(arguments.processes)};
   const auto placed = dist::placement_from_environment();
@@ -119,6 +119,7 @@ int launch_ranks(const LaunchArguments& arguments) {
   } else {
     take_machines_of(arguments, options);
   }
+  check(options.machines * options.processes);
   return dist::launch(options);
 }
 

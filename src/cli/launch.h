@@ -2,6 +2,7 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -22,7 +23,9 @@ void add_launch_options(CLI::App& command, LaunchArguments& arguments);
 bool is_launcher(const LaunchArguments& arguments);
 
 /// Runs this command once for every rank of this machine and returns the exit code of them all.
-/// Throws Error when the arguments contradict each other, or the launcher of this process.
-int launch_ranks(const LaunchArguments& arguments);
+/// `check` is called with the number of all ranks before any is started, so that what it throws is
+/// said once. Throws Error when the arguments contradict each other, or the launcher of this
+/// process.
+int launch_ranks(const LaunchArguments& arguments, const std::function<void(int64_t)>& check);
 
 }  // namespace gear::cli

@@ -154,6 +154,7 @@ void Monitor::give_up(const std::string& words) {
 }
 
 void Monitor::fail_others(const std::string& sentence) {
+  if (verdict()) return;  // they stop already, perhaps for the reason that this rank stops for
   const std::string reason =
       name_of(placement_.rank, homes_[static_cast<size_t>(placement_.rank)]) + " " + sentence;
   const auto agreed = within(kForAnswers, [placement = placement_, reason] {

@@ -136,7 +136,8 @@ void World::doing(const std::string& what) const {
 }
 
 void World::fail_others(const std::string& sentence) const {
-  if (group_) group_->monitor->fail_others("failed: " + sentence);
+  const std::string first_line = sentence.substr(0, sentence.find('\n'));  // no stack trace
+  if (group_) group_->monitor->fail_others("failed: " + first_line);
 }
 
 World World::split(int64_t color) const {

@@ -51,6 +51,7 @@ class GearProcess {
   GearProcess(const GearProcess&) = delete;
   GearProcess& operator=(const GearProcess&) = delete;
 
+  pid_t id() const { return child_; }
   void kill(int signal) const { ::kill(child_, signal); }
 
   bool running() const {
