@@ -86,7 +86,6 @@ void sample_run(SampleCommand command) {
                                                          .device = command.device});
   const auto labels = repeated_labels(command, pair.config.data.num_classes);
 
-  const std::string format_name = ops::kWeightFormatNames.at(static_cast<size_t>(command.weights));
   ProgressLine progress;
   const Stopwatch watch;
   const auto pictures = sample::sample_images(
