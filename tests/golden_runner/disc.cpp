@@ -35,6 +35,7 @@ Outcome check_disc(const Case& golden, Report& report) {
   report.output("g_logits_fake", generator_logits);
   report.output("g_loss", generator_loss);
   report.grad("g:input:fake", fake.grad());
+  critic->commit_statistics();
   report_buffers("after_g.", critic, report);
 
   // Its own update: real and generated images are separate batches.
@@ -46,6 +47,7 @@ Outcome check_disc(const Case& golden, Report& report) {
   report.output("d_logits_real", real_logits);
   report.output("d_logits_fake", fake_logits);
   report.output("d_loss_hinge", hinge);
+  critic->commit_statistics();
   report_buffers("after_d.", critic, report);
   for (const auto& item : critic->named_parameters()) report.grad(item.key(), item.value().grad());
   report.require_all_outputs_compared();
