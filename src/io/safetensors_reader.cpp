@@ -65,7 +65,7 @@ at::ScalarType read_dtype(const std::string& where, const Json& entry) {
   for (const auto& [known, dtype] : kSafetensorsDtypes) {
     if (known == name) return dtype;
   }
-  fail(where, ": dtype '", name, "' is unknown to this reader");
+  fail(where, ": dtype '", name, "' is unknown to this reader; convert it to F32, F16 or BF16");
 }
 
 /// Fills `shape` and returns the bytes it stands for.

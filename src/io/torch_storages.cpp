@@ -12,13 +12,15 @@ namespace {
 
 using Kind = PickleValue::Kind;
 
+constexpr const char* kPlainTensors = "; save plain tensors of float32, float16 or bfloat16";
 constexpr int64_t kMaxExpanded = int64_t{1} << 28;  // elements of a tensor with strides of zero
 
 at::ScalarType storage_dtype(const PickleValue& type) {
   for (const auto& [name, dtype] : kStorageTypes) {
     if (type.is(Kind::kGlobal) && type.text == name) return dtype;
   }
-  fail("a storage has ", describe(type), " for its type, which this reader does not know");
+  fail("a storage has ", describe(type), " for its type, which this reader does not know",
+       kPlainTensors);
 }
 
 std::vector<int64_t> integers(const PickleValue& tuple, const char* what) {
@@ -63,7 +65,8 @@ at::ScalarType untyped_dtype(const PickleValue& dtype) {
   for (const auto& [name, known] : kUntypedDtypes) {
     if (dtype.is(Kind::kGlobal) && dtype.text == name) return known;
   }
-  fail("a tensor has ", describe(dtype), " for its dtype, which this reader does not know");
+  fail("a tensor has ", describe(dtype), " for its dtype, which this reader does not know",
+       kPlainTensors);
 }
 
 std::function<at::Tensor()> values_of(const StorageEntry& storage, at::ScalarType dtype,

@@ -27,6 +27,7 @@ constexpr uint64_t kDeflated = 8;
 constexpr uint64_t kMaxDeflateRatio = 1032;  // zlib's technical details
 constexpr size_t kZlibPiece = size_t{1} << 30;
 constexpr size_t kChecksumPiece = size_t{1} << 26;
+constexpr const char* kPackAgain = "; unpack the archive and pack it again with zip -0";
 constexpr uint64_t kMaxComment = 65535;
 constexpr uint64_t kZip64Extra = 1;
 constexpr uint64_t kInZip64Extra = 0xffffffff;
@@ -119,10 +120,11 @@ uint64_t ZipReader::read_entry(uint64_t at, const Directory& directory) {
     fail(path, ": the zip directory is damaged after ", records_.size(), " records");
   }
   const std::string name(file_->bytes().substr(at + kEntryBytes, name_size));
-  if ((number(at + 8, 2) & 1) != 0) fail(path, ": record ", name, " is encrypted");
+  if ((number(at + 8, 2) & 1) != 0) fail(path, ": record ", name, " is encrypted", kPackAgain);
   const uint64_t method = number(at + 10, 2);
   if (method != kStored && method != kDeflated) {
-    fail(path, ": record ", name, " is compressed in a way that this reader does not know");
+    fail(path, ": record ", name, " is compressed in a way that this reader does not know",
+         kPackAgain);
   }
   ZipRecord record{.begin = number(at + 42, 4),
                    .packed_size = number(at + 20, 4),
@@ -182,7 +184,7 @@ const ZipRecord& ZipReader::unchecked_record(const std::string& name) const {
   if (found.deflated) {
     fail(file_->path(), ": record ", name,
          " is compressed; PyTorch stores records as they are, so ",
-         "another program packed the archive: unpack it and pack it again with zip -0");
+         "another program packed the archive", kPackAgain);
   }
   return found;
 }

@@ -172,8 +172,9 @@ std::string ones(int dims) {
 
 class HostileSafetensors : public ::testing::TestWithParam<Attack> {};
 
-TEST_P(HostileSafetensors, IsRefusedWithASentence) {
+TEST_P(HostileSafetensors, IsRefusedWithASentenceThatSaysWhatToDo) {
   EXPECT_THAT(refusal(GetParam().bytes), HasSubstr(GetParam().sentence));
+  EXPECT_THAT(refusal(GetParam().bytes), HasSubstr("; "));
 }
 
 std::string with_length(uint64_t length) {
