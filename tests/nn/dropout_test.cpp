@@ -16,13 +16,13 @@ TEST(SampleDropout, ASampleLosesTheSameValuesInEveryBatch) {
   Tensor together, alone;
   {
     const SampleDrawsScope scope({5, 6, 7});
-    dropout(x, kProbability, true);
-    together = dropout(x, kProbability, true);
+    nn::dropout(x, kProbability, true);
+    together = nn::dropout(x, kProbability, true);
   }
   {
     const SampleDrawsScope scope({7});
-    dropout(x.narrow(0, 0, 1), kProbability, true);
-    alone = dropout(x.narrow(0, 0, 1), kProbability, true);
+    nn::dropout(x.narrow(0, 0, 1), kProbability, true);
+    alone = nn::dropout(x.narrow(0, 0, 1), kProbability, true);
   }
   EXPECT_TRUE(together[2].equal(alone[0]));
   EXPECT_FALSE(together[0].equal(together[1]));
@@ -31,8 +31,8 @@ TEST(SampleDropout, ASampleLosesTheSameValuesInEveryBatch) {
 TEST(SampleDropout, EveryDrawDropsItsShareAndDiffersFromTheOthers) {
   const auto x = at::ones({4, 100000});
   const SampleDrawsScope scope({1, 2, 3, 1ULL << 40});
-  const auto first = dropout(x, kProbability, true);
-  const auto second = dropout(x, kProbability, true);
+  const auto first = nn::dropout(x, kProbability, true);
+  const auto second = nn::dropout(x, kProbability, true);
   for (const auto& y : {first, second}) {
     EXPECT_NEAR(y.eq(0).to(at::kDouble).mean().item<double>(), kProbability, 0.003);
     EXPECT_NEAR(y.max().item<float>(), 1.0 / (1.0 - kProbability), 1e-6);
@@ -47,7 +47,7 @@ TEST(SampleDropout, EveryDrawDropsItsShareAndDiffersFromTheOthers) {
 TEST(SampleDropout, TheGradientIsDroppedLikeTheValues) {
   const auto x = at::randn({2, 64}).requires_grad_(true);
   const SampleDrawsScope scope({1, 2});
-  const auto y = dropout(x, kProbability, true);
+  const auto y = nn::dropout(x, kProbability, true);
   y.sum().backward();
   EXPECT_TRUE(x.grad().mul(x.detach()).allclose(y.detach()));
 }
@@ -55,9 +55,9 @@ TEST(SampleDropout, TheGradientIsDroppedLikeTheValues) {
 TEST(SampleDropout, ASegmentThatIsComputedAgainDrawsTheSame) {
   const auto x = at::randn({2, 64}).requires_grad_(true);
   const SampleDrawsScope scope({1, 2});
-  const auto segment = [](const Tensor& h) { return dropout(h * h, kProbability, true); };
+  const auto segment = [](const Tensor& h) { return nn::dropout(h * h, kProbability, true); };
   const auto y = checkpoint(segment, x, {});
-  dropout(x, kProbability, true);  // what comes after must not change what comes again
+  nn::dropout(x, kProbability, true);  // what comes after must not change what comes again
   y.sum().backward();
   EXPECT_TRUE(x.grad().eq(0).equal(y.eq(0)));
 }
@@ -73,7 +73,7 @@ TEST(SampleDropout, DropPathDropsWholeSamples) {
 
 TEST(SampleDropout, OtherwiseNothingIsDrawnForEvaluation) {
   const auto x = at::ones({2, 8});
-  EXPECT_TRUE(dropout(x, kProbability, false).equal(x));
+  EXPECT_TRUE(nn::dropout(x, kProbability, false).equal(x));
   EXPECT_TRUE(drop_path(x, kProbability, false).equal(x));
 }
 
