@@ -172,8 +172,7 @@ int train_run(const TrainOptions& options) {
   const auto resume = train::Resume::parse(options.resume);
   if (is_launcher(options.launch)) {
     const auto config = config::load<train::RunConfig>(options.config, options.overrides);
-    return launch_ranks(options.launch,
-                        [&](int64_t ranks) { train::divide_step(config, ranks); });
+    return launch_ranks(options.launch, [&](int64_t ranks) { train::divide_step(config, ranks); });
   }
   const dist::Placement place = dist::placement_from_environment();
   if (place.rank > 0) log::set_quiet(true);

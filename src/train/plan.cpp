@@ -131,8 +131,8 @@ std::vector<std::string> ways_to_fit(const RunConfig& config, const RunPlan& pla
   std::vector<std::string> ways;
   if (plan.activation_bytes > 0.5 * plan.peak_bytes() && plan.micro_batch_size > 1) {
     ways.emplace_back("raise optimizer.accumulation (now " +
-                   std::to_string(config.optimizer.accumulation) +
-                   "): a micro-batch of fewer images needs less for its activations");
+                      std::to_string(config.optimizer.accumulation) +
+                      "): a micro-batch of fewer images needs less for its activations");
   }
   if (!config.ar.activation_checkpointing && config.recipe != RecipeKind::kTokenizer) {
     ways.emplace_back("set ar.activation_checkpointing: true, which computes blocks twice");

@@ -1,5 +1,6 @@
 #include "gear/train/trainer.h"
 
+#include <ATen/Context.h>
 #include <ATen/ops/tensor.h>
 
 #include <exception>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "gear/core/log.h"
+#include "gear/core/random.h"
 #include "gear/core/text.h"
 #include "train/run_log.h"
 
@@ -201,6 +203,8 @@ void Trainer::load_batches() {
 
 void Trainer::train_step(const std::vector<data::Batch>& micro_batches) {
   folder_.world().doing("step " + std::to_string(position_.step + 1));
+  at::manual_seed(stream_seed(static_cast<uint64_t>(config_.seed), "step",
+                              static_cast<uint64_t>(position_.step)));
   const bool logged =
       due(position_.step + 1, config_.output.log_every) || position_.step + 1 == config_.steps;
   try {

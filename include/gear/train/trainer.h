@@ -35,9 +35,9 @@ enum class TrainOutcome { kFinished, kInterrupted };
 
 /// The loop around any recipe: data, random streams, logs, previews, checkpoints, stopping.
 ///
-/// Random numbers follow from the seed and the place of a micro-batch in the run, and the data
-/// position is part of a checkpoint, so a run that is killed and resumed repeats the uninterrupted
-/// one bit for bit: weights, moments, averages, and metrics.jsonl except its `time/` fields.
+/// Every step starts by seeding LibTorch's generators from (seed, step), and the data position is
+/// part of a checkpoint, so a run that is killed and resumed repeats the uninterrupted one bit for
+/// bit: weights, moments, averages, and metrics.jsonl except its `time/` fields.
 ///
 /// Every rank of the run folder's world has such an object and does the same at the same time; the
 /// first one writes.
