@@ -177,7 +177,8 @@ TEST(VqQuantizer, KeepsTheMemoryFormatOfTheLatent) {
 
 QuantizerLosses entropies(const Tensor& left, const Tensor& right) {
   const QuantizerConfig config;
-  return entropy_losses({read_codes({.left = left, .right = right}, config, true)}, config);
+  return entropy_losses({read_codes({.left = left, .right = right}, config, true)}, config,
+                        dist::World());
 }
 
 TEST(EntropyLosses, OfUniformAssignmentsAreLnKAndItsFlooredValue) {
@@ -201,7 +202,7 @@ TEST(EntropyLosses, OfGroupsAreTheirMeans) {
   const auto even =
       read_codes({.left = at::zeros({3, 1}), .right = at::zeros({8, 1})}, config, true);
   const auto sure = read_codes({.left = 10 * (1 - at::eye(8)), .right = at::eye(8)}, config, true);
-  const auto both = entropy_losses({even, sure}, config);
+  const auto both = entropy_losses({even, sure}, config, dist::World());
   EXPECT_NEAR(both.sample_entropy.item<double>(), std::log(8.0) / 2, 1e-6);
   EXPECT_NEAR(both.average_entropy_unbiased.item<double>(), std::log(8.0), 1e-6);
 }
