@@ -90,9 +90,11 @@ TEST(GenerateFromText, RoundedWeightsAndCacheWorkWithMasks) {
         generate_tokens({model, format}, prompt, {},
                         [&](int64_t, const Tensor& logits) { steps.push_back(logits); });
     const auto expected = parallel_logits(model, prompt.text, tokens);
-    // Both keep about 8 bits; a few per cent of the largest logit after three blocks.
-    EXPECT_LE((at::stack(steps, 1) - expected).abs().max().item<double>(),
-              0.05 * expected.abs().max().item<double>());
+    // What rounding itself does after three blocks; ar_decoder_test compares with rounded weights
+    // exactly.
+    EXPECT_LE(
+        (at::stack(steps, 1) - expected).abs().max().item<double>(),
+        (format == ops::WeightFormat::kInt8 ? 0.1 : 0.05) * expected.abs().max().item<double>());
   }
 }
 
