@@ -37,7 +37,7 @@ TEST(Inspect, RunFolderTellsConfigurationCheckpointsMetricsAndNetworks) {
         "LlamaGen transformer: dim 32, depth 2, 32 codes, class table of 3 rows",
         "projector: from width 32 through 32 to 32, 1 teacher",
         "PatchGAN discriminator: base width 8, 2 layers", "Adam moments of",
-        "in checkpoint format 1, 1 rank, from 12 images"}) {
+        "in checkpoint format 2, 1 rank, from 12 images"}) {
     EXPECT_THAT(outcome.out, HasSubstr(text));
   }
   EXPECT_THAT(outcome.out, Not(HasSubstr("unknown network")));
@@ -167,7 +167,7 @@ TEST(Inspect, TellsProvenanceAndChecksumOfAFile) {
   EXPECT_THAT(out, HasSubstr("  kind: training file of the reference, stage 0 (vq), step 500\n"));
   EXPECT_THAT(out, HasSubstr("bytes, SHA-256 " + io::sha256_of_file(path) + "\n"));
   EXPECT_THAT(out, HasSubstr("  format version: 3\n"));
-  EXPECT_THAT(out, HasSubstr("  notes: two lines\n"));
+  EXPECT_THAT(out, HasSubstr("  notes: two\\nlines\n"));
   EXPECT_THAT(out, HasSubstr("  args: 1 entries, --verbose lists them\n"));
   EXPECT_THAT(tiny.gear({"inspect", path, "--verbose"}).out, HasSubstr("  args.vq_model: VQ-16\n"));
   const auto json = nlohmann::json::parse(tiny.gear({"inspect", path, "--json", "--hash"}).out);

@@ -119,9 +119,9 @@ TEST(ArDecoder, RoundedFormatsComputeWithTheRoundedWeights) {
     const auto exact = class_logits(model, ids);
     round_weights(model, format);
     // What differs is the cache in bfloat16: keys and values lose half of the last of 8 bits.
-    expect_close(found, class_logits(ArDecoder::plain(model), ids), 0.01);
+    expect_close(found, class_logits(ArDecoder::plain(model), ids), 0.02);
     // And with the weights themselves, 8 bits each of them.
-    expect_close(found, exact, 0.05);
+    expect_close(found, exact, format == WeightFormat::kInt8 ? 0.1 : 0.05);
   }
 }
 

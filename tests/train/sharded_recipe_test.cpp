@@ -57,11 +57,9 @@ Tensor part_of(const Tensor& whole, const TensorGroup& group, const std::string&
   return whole.reshape({-1}).narrow(0, shard->second.offset, like.numel());
 }
 
-/// A norm behind the layer takes out what these add, so their gradient is rounding noise, and Adam
-/// makes steps of full size of it.
-bool moves_at_random(const std::string& name) {
-  return name.ends_with("conv.bias") || name.ends_with("conv1.bias");
-}
+/// A norm behind many layers takes out what their bias adds, so its gradient is rounding noise, and
+/// Adam makes steps of full size of it.
+bool moves_at_random(const std::string& name) { return name.ends_with(".bias"); }
 
 /// Compares every tensor that a checkpoint would hold.
 void expect_same_state(Recipe& several, Recipe& one, double tolerance) {
