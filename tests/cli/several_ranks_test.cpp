@@ -20,7 +20,8 @@ std::vector<std::map<std::string, double>> metrics_of(const fs::path& run) {
   std::vector<std::map<std::string, double>> lines;
   for (std::string line; std::getline(stream, line);) {
     auto& values = lines.emplace_back();
-    for (const auto& [name, value] : nlohmann::json::parse(line).items()) {
+    const auto json = nlohmann::json::parse(line);
+    for (const auto& [name, value] : json.items()) {
       if (value.is_number() && !name.starts_with("time/")) values[name] = value;
     }
   }
