@@ -1,11 +1,11 @@
 #include <ATen/Parallel.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "ops/cached_attention_kernels.h"
+#include "ops/cpu/attention_loops.h"
 #include "ops/cpu/vector_math.h"
 
 // R rows, H heads, H_kv key/value heads, d head width, S capacity, n positions attended to
@@ -14,8 +14,6 @@ namespace gear::ops {
 namespace {
 
 using cpu::narrow;
-using cpu::vector_exp;
-using cpu::widen;
 
 /// Rotates the pairs (2p, 2p + 1) of x [d] by table [d / 2, 2].
 void rotate(const float* x, const float* table, int64_t width, float* out) {
@@ -24,69 +22,6 @@ void rotate(const float* x, const float* table, int64_t width, float* out) {
     out[c] = x[c] * cosine - x[c + 1] * sine;
     out[c + 1] = x[c + 1] * cosine + x[c] * sine;
   }
-}
-
-/// scores[i] = <query, keys[i]>, four keys at a time.
-template <class T>
-GEAR_VECTOR_CLONES void score(const float* query, const T* keys, int64_t count, int64_t width,
-                              float* scores) {
-  int64_t i = 0;
-  for (; i + 4 <= count; i += 4, keys += 4 * width) {
-    float a = 0, b = 0, c = 0, d = 0;
-#pragma omp simd reduction(+ : a, b, c, d)
-    for (int64_t k = 0; k < width; ++k) {
-      a += query[k] * widen(keys[k]);
-      b += query[k] * widen(keys[k + width]);
-      c += query[k] * widen(keys[k + 2 * width]);
-      d += query[k] * widen(keys[k + 3 * width]);
-    }
-    scores[i] = a;
-    scores[i + 1] = b;
-    scores[i + 2] = c;
-    scores[i + 3] = d;
-  }
-  for (; i < count; ++i, keys += width) {
-    float a = 0;
-#pragma omp simd reduction(+ : a)
-    for (int64_t k = 0; k < width; ++k) a += query[k] * widen(keys[k]);
-    scores[i] = a;
-  }
-}
-
-/// Scores become weights e^(score - largest); returns their sum.
-GEAR_VECTOR_CLONES float exponentials(float* scores, int64_t count) {
-  float most = scores[0];
-#pragma omp simd reduction(max : most)
-  for (int64_t i = 0; i < count; ++i) most = scores[i] > most ? scores[i] : most;
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) {
-    scores[i] = vector_exp(scores[i] - most);
-    sum += scores[i];
-  }
-  return sum;
-}
-
-/// out = sum of weights[i] * values[i], times `factor`; four rows of values at a time.
-template <class T>
-GEAR_VECTOR_CLONES void mix(const float* weights, const T* values, int64_t count, int64_t width,
-                            float factor, float* out) {
-  std::fill(out, out + width, 0.0F);
-  int64_t i = 0;
-  for (; i + 4 <= count; i += 4, values += 4 * width) {
-    const float a = weights[i], b = weights[i + 1], c = weights[i + 2], d = weights[i + 3];
-#pragma omp simd
-    for (int64_t k = 0; k < width; ++k) {
-      out[k] += a * widen(values[k]) + b * widen(values[k + width]) +
-                c * widen(values[k + 2 * width]) + d * widen(values[k + 3 * width]);
-    }
-  }
-  for (; i < count; ++i, values += width) {
-#pragma omp simd
-    for (int64_t k = 0; k < width; ++k) out[k] += weights[i] * widen(values[k]);
-  }
-#pragma omp simd
-  for (int64_t k = 0; k < width; ++k) out[k] *= factor;
 }
 
 /// The work on one row and one key/value head at a time.
@@ -108,7 +43,7 @@ class Attention {
   void run() const {
     at::parallel_for(
         0, sizes_.rows * sizes_.kv_heads, /*grain_size=*/1, [&](int64_t begin, int64_t end) {
-          std::vector<float> scratch(static_cast<size_t>(sizes_.width + position_ + 1));
+          std::vector<float> scratch(static_cast<size_t>(2 * sizes_.width + position_ + 1));
           for (int64_t i = begin; i < end; ++i) {
             attend(i / sizes_.kv_heads, i % sizes_.kv_heads, scratch.data());
           }
@@ -121,8 +56,9 @@ class Attention {
     const float* queries = qkv_ + row * sizes_.projected();
     const float* key = queries + (sizes_.heads + kv_head) * width;
     const int64_t start = (row * sizes_.kv_heads + kv_head) * sizes_.capacity * width;
-    float* turned = scratch;          // [d]
-    float* scores = scratch + width;  // [n]
+    float* turned = scratch;        // [d]
+    float* query = turned + width;  // [d], in the order of the vectors
+    float* scores = query + width;  // [n]
 
     rotate(key, rotary_, width, turned);
     store(turned, keys_ + start + position_ * width);
@@ -131,10 +67,11 @@ class Attention {
       rotate(queries + h * width, rotary_, width, turned);
       const float scale = 1.0F / std::sqrt(static_cast<float>(width));
       for (int64_t k = 0; k < width; ++k) turned[k] *= scale;
-      score(turned, keys_ + start, count, width, scores);
+      cpu::arrange<T>(turned, width, query);
+      cpu::score(query, keys_ + start, count, width, scores);
       const float total = softmax_weights(row, scores);
-      mix(scores, values_ + start, count, width, 1.0F / total,
-          out_ + (row * sizes_.heads + h) * width);
+      cpu::mix<T>({scores, values_ + start, count, width, 1.0F / total},
+                  out_ + (row * sizes_.heads + h) * width);
     }
   }
 
@@ -145,12 +82,12 @@ class Attention {
   /// Returns the sum of the weights.
   float softmax_weights(int64_t row, float* scores) const {
     const int64_t count = position_ + 1;
-    if (visible_ == nullptr) return exponentials(scores, count);
+    if (visible_ == nullptr) return cpu::exponentials(scores, count);
     const bool* visible = visible_ + row * visible_stride_;
     for (int64_t i = 0; i < count; ++i) {
       if (!visible[i]) scores[i] = std::numeric_limits<float>::lowest();
     }
-    exponentials(scores, count);
+    cpu::exponentials(scores, count);
     float total = 0;
     for (int64_t i = 0; i < count; ++i) {
       if (!visible[i]) scores[i] = 0;  // the exponential stays above 0

@@ -1,24 +1,20 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <vector>
 
-#include "gear/core/error.h"
 #include "ops/cpu/panels.h"
 #include "ops/cpu/vector_math.h"
 #include "ops/cpu/weight_layout.h"
 #include "ops/few_row_linear_kernels.h"
 
-// R rows, K inputs, N outputs, P panels
+// R rows, K inputs, N outputs
 
 namespace gear::ops {
 namespace {
 
 using namespace cpu;  // NOLINT: the kernels' own names
-
-constexpr int64_t kTileRows = 5;
-using Tile = std::array<float, kTileRows * kSlabOutputs>;  // [rows, kSlabOutputs]
 
 /// The weights of one slab after the other.
 class Slabs {
@@ -33,25 +29,23 @@ class Slabs {
   int64_t outputs(int64_t index) const {
     return std::min<int64_t>(kSlabOutputs, weight_.outputs - index * kSlabOutputs);
   }
-  int64_t most_rows() const {
-    return weight_.format == WeightFormat::kInt8 ? Int8Panel::kMostRows : Float32Panel::kMostRows;
-  }
 
-  void multiply(int64_t index, const RowBlock& rows, Tile& tile) const {
+  /// tile [rows, kSlabOutputs]
+  void multiply(int64_t index, const RowBlock& rows, float* tile) const {
     const char* slab = values_ + index * bytes_;
     switch (weight_.format) {
       case WeightFormat::kFloat32:
-        return multiply_slab<Float32Panel>(slab, rows, tile.data());
+        return multiply_slab<Float32Panel>(slab, rows, tile);
       case WeightFormat::kBfloat16:
-        return multiply_slab<Bfloat16Panel>(slab, rows, tile.data());
+        return multiply_slab<Bfloat16Panel>(slab, rows, tile);
       case WeightFormat::kInt8:
-        multiply_slab<Int8Panel>(slab, rows, tile.data());
+        multiply_slab<Int8Panel>(slab, rows, tile);
         return scale(index, rows.count, tile);
     }
   }
 
  private:
-  void scale(int64_t index, int64_t rows, Tile& tile) const {
+  void scale(int64_t index, int64_t rows, float* tile) const {
     const float* scales = weight_.scales.const_data_ptr<float>() + index * kSlabOutputs;
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t n = 0; n < outputs(index); ++n) {
@@ -65,32 +59,26 @@ class Slabs {
   int64_t bytes_;  // of a slab
 };
 
-/// Calls body(slab, first row, rows) for every slab and every block of rows. The blocks are as even
-/// as they can be: small ones use the registers badly.
+RowBlock rows_of(const Tensor& x) { return {x.const_data_ptr<float>(), x.size(0), x.size(1)}; }
+
+/// Calls body(slab, tiles) for every slab with room for so many tiles [R, kSlabOutputs].
 template <class Body>
-void for_each_block(const Tensor& x, const Slabs& slabs, const Body& body) {
-  const int64_t rows = x.size(0), inputs = x.size(1);
-  const float* values = x.const_data_ptr<float>();
-  const int64_t blocks = divide_up(rows, slabs.most_rows());
-  at::parallel_for(0, slabs.count(), /*grain_size=*/1, [&](int64_t begin, int64_t end) {
-    for (int64_t slab = begin; slab < end; ++slab) {
-      for (int64_t b = 0; b < blocks; ++b) {
-        const int64_t first = b * rows / blocks, past = (b + 1) * rows / blocks;
-        body(slab, first, RowBlock{values + first * inputs, past - first, inputs});
-      }
-    }
+void for_each_slab(int64_t slabs, int64_t tile_values, const Body& body) {
+  at::parallel_for(0, slabs, /*grain_size=*/1, [&](int64_t begin, int64_t end) {
+    std::vector<float> tiles(static_cast<size_t>(tile_values));
+    for (int64_t slab = begin; slab < end; ++slab) body(slab, tiles.data());
   });
 }
 
 void linear(const Tensor& x, const StoredWeight& weight, const Tensor& out, Into into) {
   const Slabs slabs(weight);
+  const auto rows = rows_of(x);
   float* results = out.mutable_data_ptr<float>();
-  for_each_block(x, slabs, [&](int64_t slab, int64_t first, const RowBlock& rows) {
-    Tile tile;
+  for_each_slab(slabs.count(), rows.count * kSlabOutputs, [&](int64_t slab, float* tile) {
     slabs.multiply(slab, rows, tile);
     for (int64_t r = 0; r < rows.count; ++r) {
-      float* to = results + (first + r) * weight.outputs + slab * kSlabOutputs;
-      const float* from = tile.data() + r * kSlabOutputs;
+      float* to = results + r * weight.outputs + slab * kSlabOutputs;
+      const float* from = tile + r * kSlabOutputs;
       const int64_t count = slabs.outputs(slab);
       if (into == Into::kAdd) {
         for (int64_t n = 0; n < count; ++n) to[n] += from[n];
@@ -109,15 +97,16 @@ GEAR_VECTOR_CLONES void apply_gate(float* gate, const float* up, int64_t count) 
 
 void swiglu(const Tensor& x, const StoredWeight& gate, const StoredWeight& up, const Tensor& out) {
   const Slabs gates(gate), ups(up);
+  const auto rows = rows_of(x);
+  const int64_t size = rows.count * kSlabOutputs;
   float* results = out.mutable_data_ptr<float>();
-  for_each_block(x, gates, [&](int64_t slab, int64_t first, const RowBlock& rows) {
-    Tile opened, risen;
-    gates.multiply(slab, rows, opened);
-    ups.multiply(slab, rows, risen);
-    apply_gate(opened.data(), risen.data(), rows.count * kSlabOutputs);
+  for_each_slab(gates.count(), 2 * size, [&](int64_t slab, float* tiles) {
+    gates.multiply(slab, rows, tiles);
+    ups.multiply(slab, rows, tiles + size);
+    apply_gate(tiles, tiles + size, size);
     for (int64_t r = 0; r < rows.count; ++r) {
-      std::copy_n(opened.data() + r * kSlabOutputs, gates.outputs(slab),
-                  results + (first + r) * gate.outputs + slab * kSlabOutputs);
+      std::copy_n(tiles + r * kSlabOutputs, gates.outputs(slab),
+                  results + r * gate.outputs + slab * kSlabOutputs);
     }
   });
 }
