@@ -13,6 +13,8 @@ double processor_seconds() {
 
 }  // namespace
 
+Activity::Activity() { change(); }
+
 void Activity::doing(const std::string& what) {
   const std::lock_guard lock(mutex_);
   sign_.doing = what;

@@ -15,6 +15,8 @@ class Activity {
  public:
   using Clock = std::chrono::steady_clock;
 
+  Activity();
+
   void doing(const std::string& what);  ///< "step 12"
   void enter();                         ///< one more collective was begun
 
@@ -56,7 +58,7 @@ class Activity {
 
   mutable std::mutex mutex_;
   RankSign sign_{.doing = "the start"};
-  Clock::time_point changed_at_ = Clock::now();
+  Clock::time_point changed_at_;
   double processor_then_ = 0.0;  // seconds of all threads
   std::function<bool()> gpu_reached_;
   Clock::time_point gpu_since_;
