@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/rank_processes.h"
+#include "gear/dist/lost_rank.h"
 
 namespace gear::cli::testing {
 namespace {
