@@ -3,9 +3,11 @@
 #include <ATen/Parallel.h>
 
 #include <CLI/App.hpp>
+#include <functional>
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/launch.h"
 
 namespace gear::cli {
 namespace {
@@ -21,20 +23,28 @@ void add_count(CLI::App& command, const char* name, int64_t& value, const char* 
   command.add_option(name, value, help)->check(kCount)->capture_default_str();
 }
 
-/// Runs the measurement of a subcommand when it is chosen.
+/// Adds what all measurements have; returns what makes one and presents it.
 template <class Options>
-void finish(CLI::App& command, const std::shared_ptr<Options>& options,
-            BenchReport (*run)(const Options&)) {
+std::function<void()> measuring(CLI::App& command, const std::shared_ptr<Options>& options,
+                                BenchReport (*run)(const Options&)) {
   const auto common = std::make_shared<CommonOptions>();
   add_count(command, "--rounds", options->rounds, "Times that everything is run");
   command.add_option("--threads", common->threads, "Threads; 0: one per core")
       ->check(CLI::Range(0, 4096));
   command.add_option("--json", common->json, "Also write the figures to this file");
-  command.callback([options, common, run] {
+  return [options, common, run] {
     if (common->threads > 0) at::set_num_threads(common->threads);
     const Machine machine = describe_machine();
-    present(run(*options), machine, common->json);
-  });
+    const BenchReport report = run(*options);
+    if (!report.measurements.empty()) present(report, machine, common->json);  // else another rank
+  };
+}
+
+/// Runs the measurement of a subcommand when it is chosen.
+template <class Options>
+void finish(CLI::App& command, const std::shared_ptr<Options>& options,
+            BenchReport (*run)(const Options&)) {
+  command.callback(measuring(command, options, run));
 }
 
 template <class Options>
@@ -107,18 +117,27 @@ void add_loader(CLI::App& bench) {
   finish(*command, options, bench_loader);
 }
 
-void add_checkpoint(CLI::App& bench) {
+void add_checkpoint(CLI::App& bench, int& exit_status) {
   const auto options = std::make_shared<CheckpointBench>();
+  const auto launch = std::make_shared<LaunchArguments>();
   auto* command = bench.add_subcommand("checkpoint", "How long saving keeps the steps waiting");
   add_config(*command, *options);
   command->add_option("--folder", options->folder,
                       "Where to write; without it, the folder for temporary files");
-  finish(*command, options, bench_checkpoint);
+  add_launch_options(*command, *launch);
+  command->callback(
+      [launch, measure = measuring(*command, options, bench_checkpoint), &exit_status] {
+        if (is_launcher(*launch)) {
+          exit_status = launch_ranks(*launch, [](int64_t) {});
+        } else {
+          measure();
+        }
+      });
 }
 
 }  // namespace
 
-void add_bench_command(CLI::App& app) {
+void add_bench_command(CLI::App& app, int& exit_status) {
   CLI::App* bench = app.add_subcommand(
       "bench", "Time the parts of a training run beside what this machine can do.");
   bench->require_subcommand(1);
@@ -127,7 +146,7 @@ void add_bench_command(CLI::App& app) {
   add_step(*bench);
   add_sample(*bench);
   add_loader(*bench);
-  add_checkpoint(*bench);
+  add_checkpoint(*bench, exit_status);
   bench->footer(
       "Contenders run in turn in one process; figures of a busy machine are marked.\n"
       "Example: gear bench readout --tokens 2048 --codes 16384 --dim 768 --json readout.json");

@@ -17,7 +17,7 @@ void add_inspect_command(CLI::App& app, int& exit_status);
 void add_convert_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_doctor_command(CLI::App& app);
-void add_bench_command(CLI::App& app);
+void add_bench_command(CLI::App& app, int& exit_status);
 void add_plan_command(CLI::App& app);
 
 }  // namespace gear::cli

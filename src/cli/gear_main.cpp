@@ -79,7 +79,7 @@ int run(int argc, char** argv) {
   add_convert_command(app);
   add_report_command(app);
   add_doctor_command(app);
-  add_bench_command(app);
+  add_bench_command(app, exit_status);
   add_plan_command(app);
   try {
     expect_known_command(app, argc, argv);

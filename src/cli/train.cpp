@@ -85,15 +85,6 @@ void print_config(const TrainOptions& options) {
   std::fputs(config::dump(config).c_str(), stdout);
 }
 
-/// Which ranks write a checkpoint together.
-train::SaveLayout save_layout(const train::Parallel& parallel) {
-  const bool divided = parallel.config.shard != train::ShardMode::kNone;
-  return {.world = parallel.world,
-          .replica = divided ? parallel.replicas.rank() : 0,
-          .replicas = divided ? parallel.replicas.size() : 1,
-          .shard_mode = config::detail::format(parallel.config.shard)};
-}
-
 /// Where networks are divided all ranks must look at the same pictures, so each looks at all.
 data::LoaderShare whole_set(data::LoaderShare share) {
   share.rank = 0;
@@ -124,7 +115,7 @@ int train_as_rank(const ResolvedRun& run, const train::Resume& resume, const dis
                            .resume = resume,
                            .keep_checkpoints = config.output.keep_checkpoints,
                            .data = run.data.fingerprint(),
-                           .layout = save_layout(parallel)});
+                           .layout = train::save_layout(parallel)});
   install_stop_signals();
   describe(run, world);
   auto built = train::make_recipe(

@@ -1,177 +1,33 @@
-// A save in which each single call to the file system fails in turn: the checkpoint before it or
-// the new one is whole, and nothing half-written is taken for a checkpoint.
+// One kind of save in which each single call fails in turn; checkpoint_faults_slow.cpp has all.
 
-#include <ATen/ops/arange.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/zeros_like.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include "faulty_files.h"
-#include "gear/io/atomic.h"
-#include "gear/train/checkpoint.h"
-#include "tiny_run.h"
+#include "disturbed_save.h"
 
 namespace gear::train {
 namespace {
 
-namespace fs = std::filesystem;
 using testing::Fault;
-using testing::FaultyFiles;
-using testing::kAllFaults;
-using testing::TemporaryFolder;
+using testing::kScenarios;
 
-constexpr int kSaved = 0;
-constexpr int kRefused = 1;  // with a sentence
+class CheckpointFaults : public ::testing::TestWithParam<Fault> {};
 
-std::vector<TensorGroup> groups_of(int64_t step) {
-  const auto value = static_cast<double>(step);
-  return {{"net", {{"weight", at::arange(6, at::kFloat).view({2, 3}) + value}}},
-          {"optimizer", {{"step", at::full({}, value)}}}};
+TEST_P(CheckpointFaults, ACallThatFailsLosesNothing) {
+  EXPECT_GT(testing::disturb_every_call(kScenarios[1], GetParam()), 50) << "calls of a save";
 }
 
-void save_step(const CheckpointStore& store, int64_t step) {
-  store.save({.step = step}, "seed: 9\n", groups_of(step));
-}
+INSTANTIATE_TEST_SUITE_P(EveryKind, CheckpointFaults, ::testing::ValuesIn(testing::kAllFaults),
+                         [](const auto& info) {
+                           return std::string(testing::name_of(info.param));
+                         });
 
-/// Which save is disturbed: what is there before, and what it leaves when nothing disturbs it.
-struct Scenario {
-  const char* name;
-  int64_t before;  // step of the checkpoint that is there
-  int64_t step;    // that is saved
-  int64_t keep;
-};
-
-constexpr Scenario kScenarios[] = {
-    {.name = "beside the one before", .before = 1, .step = 2, .keep = 2},
-    {.name = "in place of the one before", .before = 1, .step = 2, .keep = 1},
-    {.name = "the same step again", .before = 2, .step = 2, .keep = 2},
-};
-
-struct Trial {
-  int outcome = kSaved;  // or kRefused, testing::kDied
-  std::string message{};
-  std::string call{};
-  bool reached = false;
-};
-
-Trial disturbed_save(const CheckpointStore& store, const Scenario& scenario, Fault fault,
-                     int64_t at) {
-  Trial trial;
-  FaultyFiles files(fault, at);
-  {
-    const io::ReplacedFileCalls replaced(files);
-    try {
-      save_step(store, scenario.step);
-    } catch (const Error& error) {
-      trial.outcome = kRefused;
-      trial.message = error.what();
-    }
-  }
-  trial.reached = files.reached();
-  trial.call = files.call();
-  return trial;
-}
-
-/// The same in a process of its own, which the fault ends.
-Trial deadly_save(const CheckpointStore& store, const Scenario& scenario, int64_t at) {
-  const pid_t child = fork();
-  if (child == 0) ::_exit(disturbed_save(store, scenario, Fault::kDeath, at).outcome);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  EXPECT_TRUE(WIFEXITED(status));
-  return {.outcome = WEXITSTATUS(status), .reached = WEXITSTATUS(status) == testing::kDied};
-}
-
-/// The step of the newest checkpoint, after comparing every value with what that step saved.
-int64_t whole_step(const CheckpointStore& store) {
-  const auto newest = store.newest_good();
-  if (!newest) return -1;
-  const int64_t step = newest->position().step;
-  const auto expected = groups_of(step);
-  auto loaded = groups_of(step);
-  for (TensorGroup& group : loaded) {
-    for (auto& [name, tensor] : group.tensors) tensor = at::zeros_like(tensor);
-  }
-  newest->load(loaded);
-  for (size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_TRUE(loaded[i].tensors[0].second.equal(expected[i].tensors[0].second));
-  }
-  return step;
-}
-
-bool has_leftovers(const fs::path& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == ".partial") return true;
-  }
-  return false;
-}
-
-void expect_nothing_lost(const CheckpointStore& store, const Scenario& scenario,
-                         const Trial& trial) {
-  for (const fs::path& folder : store.list()) Checkpoint(folder).verify();
-  const int64_t step = whole_step(store);
-  if (trial.outcome == kSaved) {
-    EXPECT_EQ(step, scenario.step);
-  } else {
-    EXPECT_TRUE(step == scenario.before || step == scenario.step) << step;
-  }
-}
-
-void expect_tidy(const CheckpointStore& store, Fault fault, const Trial& trial) {
-  if (trial.outcome == kRefused) {
-    EXPECT_THAT(trial.message, ::testing::HasSubstr(store.folder().string()));
-    EXPECT_THAT(trial.message, ::testing::HasSubstr(": cannot "));
-  }
-  const bool could_clean =
-      fault != Fault::kDiskGone && fault != Fault::kDeath && !trial.call.starts_with("remove_");
-  if (could_clean) {
-    EXPECT_FALSE(has_leftovers(store.folder()));
-  }
-  io::remove_partial_files(store.folder());  // as the next start does
-  EXPECT_FALSE(has_leftovers(store.folder()));
-}
-
-/// Disturbs every call of the save in turn; returns how many there were.
-int64_t disturb_every_call(const Scenario& scenario, Fault fault) {
-  for (int64_t at = 0;; ++at) {
-    const TemporaryFolder root;
-    const CheckpointStore store(root.path() / "checkpoints", scenario.keep);
-    save_step(store, scenario.before);
-    const Trial trial = fault == Fault::kDeath ? deadly_save(store, scenario, at)
-                                               : disturbed_save(store, scenario, fault, at);
-    SCOPED_TRACE(std::string(testing::name_of(fault)) + " at call " + std::to_string(at) + " " +
-                 trial.call + ", saving " + scenario.name);
-    expect_nothing_lost(store, scenario, trial);
-    expect_tidy(store, fault, trial);
-    save_step(store, scenario.step);  // the disk works again
-    EXPECT_EQ(whole_step(store), scenario.step);
-    if (!trial.reached || ::testing::Test::HasFailure()) return at;
-  }
-}
-
-TEST(CheckpointFaults, ACallThatFailsLosesNothing) {
+TEST(CheckpointFault, AShortWriteIsContinued) {
   testing::UnsyncedFiles files;
   const io::ReplacedFileCalls replaced(files);
-  ::testing::internal::CaptureStderr();  // warnings about old checkpoints that cannot be removed
-  for (const Scenario& scenario : kScenarios) {
-    for (const Fault fault : kAllFaults) {
-      const int64_t calls = disturb_every_call(scenario, fault);
-      EXPECT_GT(calls, 50) << "the save consists of more calls than that";
-    }
-  }
-  ::testing::internal::GetCapturedStderr();
-}
-
-TEST(CheckpointFaults, AShortWriteIsContinued) {
   for (int64_t at = 0; at < 60; ++at) {
-    const TemporaryFolder root;
+    const testing::TemporaryFolder root;
     const CheckpointStore store(root.path(), 2);
-    const Trial trial = disturbed_save(store, {.name = "", .before = 0, .step = 2, .keep = 2},
-                                       Fault::kShortWrite, at);
-    EXPECT_EQ(trial.outcome, kSaved) << trial.message;
-    EXPECT_EQ(whole_step(store), 2);
+    const auto trial = testing::disturbed_save(store, kScenarios[0], Fault::kShortWrite, at);
+    EXPECT_EQ(trial.outcome, testing::kSaved) << trial.message;
+    EXPECT_EQ(testing::whole_step(store), 2);
   }
 }
 

@@ -1,4 +1,5 @@
-// Checkpoints that earlier versions of gear have written, under tests/train/checkpoints/format-N/.
+// Checkpoints that versions of gear have written, under tests/train/checkpoints/format-N/: by one
+// rank, and since format 2 by two ranks of parallel.shard: full.
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
@@ -56,7 +57,7 @@ TEST_P(StoredFormat, IsVerifiedAndLoaded) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(EveryVersion, StoredFormat, ::testing::Values(1));
+INSTANTIATE_TEST_SUITE_P(EveryVersion, StoredFormat, ::testing::Values(1, 2));
 
 }  // namespace
 }  // namespace gear::train

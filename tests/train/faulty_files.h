@@ -33,17 +33,17 @@ inline constexpr Fault kAllFaults[] = {Fault::kFullDisk, Fault::kDiskError, Faul
 inline const char* name_of(Fault fault) {
   switch (fault) {
     case Fault::kFullDisk:
-      return "full disk";
+      return "FullDisk";
     case Fault::kDiskError:
-      return "disk error";
+      return "DiskError";
     case Fault::kShortWrite:
-      return "short write";
+      return "ShortWrite";
     case Fault::kFilledUp:
-      return "disk that fills up";
+      return "FilledUp";
     case Fault::kDiskGone:
-      return "disk that goes away";
+      return "DiskGone";
     case Fault::kDeath:
-      return "death";
+      return "Death";
   }
   return "";
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "gear/dist/world.h"
+#include "gear/train/sharding/parallel.h"
 
 namespace gear::train {
 
@@ -16,5 +17,8 @@ struct SaveLayout {
   int64_t replicas = 1;
   std::string shard_mode = "none";  ///< parallel.shard, as the manifest tells it
 };
+
+/// The layout of a run whose state is divided like this.
+SaveLayout save_layout(const Parallel& parallel);
 
 }  // namespace gear::train
