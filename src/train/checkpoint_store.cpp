@@ -60,7 +60,7 @@ fs::path CheckpointStore::write(const SaveJob& job) const {
     create_files(unfinished, job.plan);
   });
   steps_->all_then_first(
-      [&] { return write_parts(unfinished, job.plan); },
+      [&] { return write_parts(unfinished, job.plan, [this] { steps_->note_progress(); }); },
       [&](const std::vector<std::string>& told) {
         io::write_file_atomically(unfinished / kConfigName, job.config_yaml);
         write_manifest(unfinished, job.plan,
@@ -70,9 +70,11 @@ fs::path CheckpointStore::write(const SaveJob& job) const {
                         .parts = join_parts(job.plan, told)});
         if (job.before_visible) job.before_visible();
         directory->commit();
-        whole_.insert(path);
-        remove_old(job.position.step);  // only now: the new one is complete and visible
       });
+  if (layout_.world.is_first()) {
+    whole_.insert(path);
+    remove_old(job.position.step);  // only now: the new one is complete and visible
+  }
   return path;
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <chrono>
 #include <utility>
 
 #include "gear/core/log.h"
@@ -25,7 +26,7 @@ CheckpointWriter::CheckpointWriter(const CheckpointStore& store, Mode mode)
 CheckpointWriter::~CheckpointWriter() {
   if (!thread_.joinable()) return;
   store_.give_up_waiting(true);
-  thread_.join();
+  await_thread();
   store_.give_up_waiting(false);
   if (!error_) return;
   try {
@@ -40,30 +41,44 @@ void CheckpointWriter::save(const RunPosition& position, const std::string& conf
                             std::function<void()> before_visible) {
   wait();
   SaveJob job{position, config_yaml, store_.plan(groups), std::move(before_visible)};
-  if (mode_ == Mode::kAtOnce) {
-    finished_ = store_.write(job);
-    return;
-  }
-  job.plan = snapshot_->take(job.plan);
-  ended_ = false;
-  thread_ = std::thread([this, job = std::move(job)] {
-    lower_priority_of_this_thread();
+  if (mode_ == Mode::kBeside) job.plan = snapshot_->take(job.plan);
+  start(std::move(job));
+  if (mode_ == Mode::kAtOnce) wait();
+}
+
+void CheckpointWriter::start(SaveJob job) {
+  std::promise<void> end;
+  ended_ = end.get_future();
+  thread_ = std::thread([this, job = std::move(job), end = std::move(end)]() mutable {
+    if (mode_ == Mode::kBeside) lower_priority_of_this_thread();
     try {
       finished_ = store_.write(job);
     } catch (...) {
       error_ = std::current_exception();
     }
-    ended_ = true;
+    end.set_value();
   });
 }
 
+bool CheckpointWriter::is_saving() const {
+  return ended_.valid() && ended_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+}
+
+/// Tells the other ranks that this one is not idle: the thread has a watch of its own.
+void CheckpointWriter::await_thread() {
+  while (ended_.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
+    store_.world().doing("waiting for a checkpoint");
+  }
+  thread_.join();
+}
+
 std::optional<std::filesystem::path> CheckpointWriter::take_finished() {
-  if (!ended_) return std::nullopt;
+  if (is_saving()) return std::nullopt;
   return std::exchange(finished_, std::nullopt);
 }
 
 void CheckpointWriter::wait() {
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) await_thread();
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "gear/core/clock.h"
 #include "gear/core/error.h"
@@ -15,10 +17,11 @@ namespace {
 constexpr char kDone = '+';
 constexpr char kFailed = '-';
 
-/// A rank may write for long; one that is gone is noticed by the steps of the training before.
-constexpr double kPatienceSeconds = 3600;
 constexpr std::chrono::milliseconds kFirstPause{1};
 constexpr std::chrono::milliseconds kLongestPause{50};
+constexpr double kSecondsBetweenSigns = 1;
+
+std::string sign_key(int64_t rank) { return "progress/" + std::to_string(rank); }
 
 }  // namespace
 
@@ -83,19 +86,35 @@ std::vector<std::string> JointSteps::collect(const std::string& own) {
   return texts;
 }
 
-std::string JointSteps::await(const std::string& key, int64_t from_rank) const {
-  const Stopwatch watch;
-  auto pause = kFirstPause;
-  while (true) {
+void JointSteps::note_progress() {
+  ++progress_;
+  if (world_.is_single() || seconds_now() - progress_told_at_ < kSecondsBetweenSigns) return;
+  board_.set(sign_key(world_.rank()), std::to_string(progress_));
+  progress_told_at_ = seconds_now();
+}
+
+std::string JointSteps::await(const std::string& key, int64_t from_rank) {
+  const std::string who =
+      "rank " + std::to_string(from_rank) + " of " + std::to_string(world_.size());
+  std::optional<std::string> last_sign;
+  Stopwatch since_progress, since_look;
+  for (auto pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
     if (auto text = board_.get(key)) return *text;
-    const std::string who =
-        "rank " + std::to_string(from_rank) + " of " + std::to_string(world_.size());
     if (given_up_) fail("no longer waited for ", who, ", because the run ends");
-    if (watch.seconds() > kPatienceSeconds) {
-      fail("waited ", format_duration(watch.seconds()), " for ", who, " in vain");
+    if (since_look.seconds() > kSecondsBetweenSigns) {
+      since_look.restart();
+      auto sign = board_.get(sign_key(from_rank));
+      if (sign != last_sign) {
+        last_sign = std::move(sign);
+        since_progress.restart();
+        note_progress();  // for those who wait for this rank
+      }
+    }
+    if (since_progress.seconds() > kPatienceSeconds) {
+      fail("waited ", format_duration(since_progress.seconds()), " for ", who,
+           ", which makes no progress with its part of a checkpoint");
     }
     std::this_thread::sleep_for(pause);
-    pause = std::min(2 * pause, kLongestPause);
   }
 }
 

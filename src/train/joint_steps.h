@@ -13,9 +13,11 @@ namespace gear::train {
 
 /// Steps that the ranks of a world take together without collectives, so beside the training too.
 /// What a step throws on one rank, it throws on all. Every rank takes the same steps in the same
-/// order.
+/// order. A rank that makes no progress for kPatienceSeconds while others wait for it is named.
 class JointSteps {
  public:
+  static constexpr double kPatienceSeconds = 300;
+
   explicit JointSteps(const dist::World& world) : world_(world), board_(world.side_board()) {}
 
   /// The first rank acts while the others wait for it.
@@ -25,6 +27,9 @@ class JointSteps {
   void all_then_first(const std::function<std::string()>& each,
                       const std::function<void(const std::vector<std::string>&)>& then);
 
+  /// To be called now and then in a step that takes long.
+  void note_progress();
+
   /// Called by another thread: while set, whoever waits for other ranks throws Error instead.
   void give_up(bool given_up) { given_up_ = given_up; }
 
@@ -32,13 +37,15 @@ class JointSteps {
   void act_and_tell(const std::function<void()>& action);
   void hear_verdict();
   std::vector<std::string> collect(const std::string& own);
-  std::string await(const std::string& key, int64_t from_rank) const;
+  std::string await(const std::string& key, int64_t from_rank);
   std::string key(const char* what, int64_t rank) const;
 
   dist::World world_;
   dist::SideBoard board_;
   int64_t step_ = 0;
   std::vector<std::string> heard_;  // keys that everybody has read
+  int64_t progress_ = 0;
+  double progress_told_at_ = 0.0;
   std::atomic<bool> given_up_{false};
 };
 

@@ -14,6 +14,8 @@ using Json = nlohmann::json;
 
 /// Hashed and written in pieces that stay in cache between the two.
 constexpr size_t kPieceBytes = size_t{1} << 20;
+/// So much is written between two syncs: the last one of a large file would take minutes.
+constexpr uint64_t kMostUnsynced = uint64_t{256} << 20;
 
 /// Writes one part; returns its SHA-256.
 std::string write_part(io::FileWriter& file, const PlannedPart& part) {
@@ -33,12 +35,20 @@ std::string write_part(io::FileWriter& file, const PlannedPart& part) {
   return hash.hex();
 }
 
-Json write_file(const fs::path& path, const PlannedFile& planned) {
+Json write_file(const fs::path& path, const PlannedFile& planned,
+                const std::function<void()>& on_progress) {
   Json parts = Json::array();
+  uint64_t unsynced = 0;
   if (!planned.parts.empty()) {
     io::FileWriter file(path, io::FileWriter::Open::kExisting);
     for (const PlannedPart& part : planned.parts) {
       parts.push_back({part.offset, part.bytes, write_part(file, part)});
+      unsynced += part.bytes;
+      if (unsynced >= kMostUnsynced) {
+        file.sync();
+        unsynced = 0;
+      }
+      on_progress();
     }
     file.sync();
     file.close();
@@ -84,9 +94,12 @@ void create_files(const fs::path& folder, const SavePlan& plan) {
   }
 }
 
-std::string write_parts(const fs::path& folder, const SavePlan& plan) {
+std::string write_parts(const fs::path& folder, const SavePlan& plan,
+                        const std::function<void()>& on_progress) {
   Json files = Json::array();
-  for (const PlannedFile& file : plan) files.push_back(write_file(folder / file.name(), file));
+  for (const PlannedFile& file : plan) {
+    files.push_back(write_file(folder / file.name(), file, on_progress));
+  }
   return files.dump();
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,9 @@ namespace gear::train {
 void create_files(const std::filesystem::path& folder, const SavePlan& plan);
 
 /// Writes this rank's parts into the files, and tells of them in a text for the first rank. When
-/// it returns, the bytes are on the disk.
-std::string write_parts(const std::filesystem::path& folder, const SavePlan& plan);
+/// it returns, the bytes are on the disk. `on_progress` is called now and then.
+std::string write_parts(const std::filesystem::path& folder, const SavePlan& plan,
+                        const std::function<void()>& on_progress);
 
 /// The parts of each file of the plan, by rising offset, from what all ranks have told. Fails when
 /// the ranks do not describe the same files, or a byte belongs to no part or to two.

@@ -128,6 +128,7 @@ class CheckpointStore {
   std::vector<std::filesystem::path> list() const;
 
   const std::filesystem::path& folder() const { return folder_; }
+  const dist::World& world() const { return layout_.world; }
 
  private:
   friend class CheckpointWriter;

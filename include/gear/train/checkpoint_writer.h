@@ -1,9 +1,9 @@
 #pragma once
 
-#include <atomic>
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,7 +22,7 @@ class Snapshot;
 class CheckpointWriter {
  public:
   enum class Mode {
-    kBeside,  ///< in a thread
+    kBeside,  ///< while the steps go on
     kAtOnce,  ///< save() returns when the checkpoint is visible; needs no memory for a copy
   };
 
@@ -44,18 +44,21 @@ class CheckpointWriter {
   /// Whether the save has ended with an error, which wait() will throw. It asks nobody: when it is
   /// true on one rank, it is or will be on all, so who asks after every step must agree with the
   /// others before all of them call wait().
-  bool failed() const { return ended_ && error_ != nullptr; }
+  bool failed() const { return !is_saving() && error_ != nullptr; }
 
   /// Returns when no save is under way. Throws its error, the same on all ranks.
   void wait();
 
  private:
+  void start(SaveJob job);
+  bool is_saving() const;
+  void await_thread();
+
   CheckpointStore store_;
   Mode mode_;
   std::unique_ptr<Snapshot> snapshot_;
   std::thread thread_;
-  // What the thread leaves behind; to be read once ended_ is true.
-  std::atomic<bool> ended_{true};
+  std::future<void> ended_;  // is ready when the thread has left what follows
   std::exception_ptr error_;
   std::optional<std::filesystem::path> finished_;
 };
