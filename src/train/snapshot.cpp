@@ -1,10 +1,14 @@
 #include "train/snapshot.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/Stream.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <vector>
 
 namespace gear::train {
 namespace {
@@ -20,6 +24,38 @@ void for_each_segment(const SavePlan& plan, Action&& action) {
       for (const Segment& segment : part.segments) action(segment);
     }
   }
+}
+
+/// Bytes that are copied as they are.
+struct PlainCopy {
+  void* to;
+  const void* from;
+  size_t bytes;
+  Tensor source;  // keeps `from` alive
+};
+
+constexpr size_t kPieceBytes = size_t{1} << 20;
+
+/// In pieces that threads can share out.
+void add_pieces(const PlainCopy& copy, std::vector<PlainCopy>& pieces) {
+  for (size_t begin = 0; begin < copy.bytes; begin += kPieceBytes) {
+    pieces.push_back({static_cast<char*>(copy.to) + begin,
+                      static_cast<const char*>(copy.from) + begin,
+                      std::min(kPieceBytes, copy.bytes - begin), copy.source});
+  }
+}
+
+/// Threads meet once, if at all, and not for each tensor: where other programs run, each time may
+/// take longer than the copy.
+void copy_all(const std::vector<PlainCopy>& pieces, int64_t bytes) {
+  constexpr int64_t kWorthThreads = int64_t{64} << 20;
+  const auto count = static_cast<int64_t>(pieces.size());
+  at::parallel_for(0, count, bytes < kWorthThreads ? count : 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const PlainCopy& piece = pieces[static_cast<size_t>(i)];
+      std::memcpy(piece.to, piece.from, piece.bytes);
+    }
+  });
 }
 
 /// Waits for the copies that the current stream of the device makes.
@@ -41,18 +77,25 @@ SavePlan Snapshot::take(const SavePlan& plan) {
   reserve(bytes, /*pinned=*/!device.is_cpu());
 
   SavePlan copies = plan;
+  std::vector<PlainCopy> plain;
   int64_t place = 0;
   for (PlannedFile& file : copies) {
     for (PlannedPart& part : file.parts) {
       for (Segment& segment : part.segments) {
         const auto size = static_cast<int64_t>(segment.bytes());
         const Tensor copy = buffer_.narrow(0, place, size).view(segment.tensor.scalar_type());
-        copy.copy_(segment.elements(), /*non_blocking=*/true);
+        const Tensor values = segment.elements();
+        if (values.is_cpu() && values.is_contiguous()) {
+          add_pieces({copy.data_ptr(), values.const_data_ptr(), copy.nbytes(), values}, plain);
+        } else {
+          copy.copy_(values, /*non_blocking=*/true);
+        }
         segment = {copy, 0, copy.numel()};
         place += padded(size);
       }
     }
   }
+  copy_all(plain, bytes);
   synchronize(device);
   return copies;
 }
