@@ -47,27 +47,29 @@ fs::path CheckpointStore::save(const RunPosition& position, const std::string& c
   return write({position, config_yaml, plan(groups)});
 }
 
-SavePlan CheckpointStore::plan(const std::vector<TensorGroup>& groups) const {
-  return plan_save(groups, layout_);
+std::shared_ptr<const SavePlan> CheckpointStore::plan(
+    const std::vector<TensorGroup>& groups) const {
+  return std::make_shared<SavePlan>(plan_save(groups, layout_));
 }
 
 fs::path CheckpointStore::write(const SaveJob& job) const {
+  const SavePlan& plan = *job.plan;
   const fs::path path = folder_ / checkpoint_name(job.position.step);
   const fs::path unfinished = io::AtomicDirectory::temporary_path(path);
   std::optional<io::AtomicDirectory> directory;  // of the first rank
   steps_->first([&] {
     directory.emplace(path);
-    create_files(unfinished, job.plan);
+    create_files(unfinished, plan);
   });
   steps_->all_then_first(
-      [&] { return write_parts(unfinished, job.plan, [this] { steps_->note_progress(); }); },
+      [&] { return write_parts(unfinished, plan, [this] { steps_->note_progress(); }); },
       [&](const std::vector<std::string>& told) {
         io::write_file_atomically(unfinished / kConfigName, job.config_yaml);
-        write_manifest(unfinished, job.plan,
+        write_manifest(unfinished, plan,
                        {.position = job.position,
                         .world_size = layout_.world.size(),
                         .shard_mode = layout_.shard_mode,
-                        .parts = join_parts(job.plan, told)});
+                        .parts = join_parts(plan, told)});
         if (job.before_visible) job.before_visible();
         directory->commit();
       });

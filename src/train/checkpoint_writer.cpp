@@ -40,10 +40,23 @@ void CheckpointWriter::save(const RunPosition& position, const std::string& conf
                             const std::vector<TensorGroup>& groups,
                             std::function<void()> before_visible) {
   wait();
-  SaveJob job{position, config_yaml, store_.plan(groups), std::move(before_visible)};
-  if (mode_ == Mode::kBeside) job.plan = snapshot_->take(job.plan);
-  start(std::move(job));
+  update_plan(groups);
+  start({position, config_yaml, mode_ == Mode::kBeside ? snapshot_->take(plan_) : plan_,
+         std::move(before_visible)});
   if (mode_ == Mode::kAtOnce) wait();
+}
+
+void CheckpointWriter::prepare(const std::vector<TensorGroup>& groups) {
+  if (mode_ == Mode::kAtOnce) return;
+  wait();
+  update_plan(groups);
+  snapshot_->take(plan_);
+}
+
+void CheckpointWriter::update_plan(const std::vector<TensorGroup>& groups) {
+  if (plan_ && same_tensors(groups, planned_)) return;
+  plan_ = store_.plan(groups);
+  planned_ = groups;
 }
 
 void CheckpointWriter::start(SaveJob job) {

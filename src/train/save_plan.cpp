@@ -119,6 +119,21 @@ Tensor Segment::elements() const {
   return values.reshape(-1).narrow(0, begin, end - begin);
 }
 
+bool same_tensors(const std::vector<TensorGroup>& a, const std::vector<TensorGroup>& b) {
+  const auto same_tensor = [](const auto& one, const auto& other) {
+    const Tensor& x = one.second;
+    const Tensor& y = other.second;
+    return one.first == other.first && x.const_data_ptr() == y.const_data_ptr() &&
+           x.sizes() == y.sizes() && x.strides() == y.strides() && x.dtype() == y.dtype();
+  };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](const TensorGroup& one, const TensorGroup& other) {
+                      return one.name == other.name && one.shards == other.shards &&
+                             std::equal(one.tensors.begin(), one.tensors.end(),
+                                        other.tensors.begin(), other.tensors.end(), same_tensor);
+                    });
+}
+
 SavePlan plan_save(const std::vector<TensorGroup>& groups, const SaveLayout& layout) {
   SavePlan plan;
   for (const TensorGroup& group : groups) plan.push_back(plan_file(group, layout));

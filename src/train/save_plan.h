@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -44,12 +45,15 @@ using SavePlan = std::vector<PlannedFile>;
 struct SaveJob {
   RunPosition position;
   std::string config_yaml;
-  SavePlan plan;
+  std::shared_ptr<const SavePlan> plan;
   std::function<void()> before_visible{};  // see CheckpointWriter::save
 };
 
 /// Divides the bytes of all files among the ranks, so that each byte is written by one rank that
 /// holds it, and all ranks write about equally much.
 SavePlan plan_save(const std::vector<TensorGroup>& groups, const SaveLayout& layout);
+
+/// Whether a plan for the one is also a plan for the other: the same names over the same memory.
+bool same_tensors(const std::vector<TensorGroup>& a, const std::vector<TensorGroup>& b);
 
 }  // namespace gear::train

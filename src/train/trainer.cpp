@@ -54,6 +54,7 @@ Trainer::Trainer(const RunConfig& config, Recipe& recipe, BatchSource& source, R
   position_.seed = config_.seed;
   position_.data = folder_.data();
   restore();
+  writer_.prepare(recipe_.state());
   folder_.save_config();
   log_ = std::make_unique<RunLog>(config_, folder_, position_.step);
   // What a stop, an error or a kill between checkpoint and evaluation left out is done first.

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <gtest/gtest.h>
 
@@ -115,6 +116,26 @@ TEST(SavePlan, APieceThatLeavesItsTensorIsADefect) {
   EXPECT_THROW(plan_save({group}, {}), c10::Error);
   group.shards["a"].offset = 2;
   plan_save({group}, {});
+}
+
+TEST(SavePlan, IsKeptAsLongAsNamesAndMemoryAreTheSame) {
+  const auto a = at::rand({6});
+  const std::vector<TensorGroup> groups = {{"net", {{"a", a}, {"b", at::rand({2})}}}};
+  auto other = groups;
+  EXPECT_TRUE(same_tensors(groups, other));
+  other[0].tensors[0].second = a.view({6});
+  EXPECT_TRUE(same_tensors(groups, other));
+  other[0].tensors[0].second = a.view({2, 3});
+  EXPECT_FALSE(same_tensors(groups, other));
+  other[0].tensors[0].second = a.clone();
+  EXPECT_FALSE(same_tensors(groups, other));
+  other = groups;
+  other[0].shards["a"] = {.shape = {12}, .offset = 6};
+  EXPECT_FALSE(same_tensors(groups, other));
+  other = groups;
+  other[0].tensors[1].first = "c";
+  EXPECT_FALSE(same_tensors(groups, other));
+  EXPECT_FALSE(same_tensors(groups, {}));
 }
 
 TEST(JoinParts, NamesWhatNoRankOrTwoRanksHaveWritten) {

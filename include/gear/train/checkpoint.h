@@ -132,7 +132,8 @@ class CheckpointStore {
 
  private:
   friend class CheckpointWriter;
-  std::vector<PlannedFile> plan(const std::vector<TensorGroup>& groups) const;
+  std::shared_ptr<const std::vector<PlannedFile>> plan(
+      const std::vector<TensorGroup>& groups) const;
   std::filesystem::path write(const SaveJob& job) const;
   void give_up_waiting(bool give_up) const;
   std::vector<std::filesystem::path> list_of_first_rank() const;

@@ -32,6 +32,9 @@ class CheckpointWriter {
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
+  /// Takes the memory that a save of these tensors needs, which the first save would do otherwise.
+  void prepare(const std::vector<TensorGroup>& groups);
+
   /// Begins a save, after the one before has ended; throws the error of that one.
   ///   before_visible  called on the first rank, by the thread, just before the rename: what must
   ///                   be on the disk when the checkpoint is
@@ -50,6 +53,7 @@ class CheckpointWriter {
   void wait();
 
  private:
+  void update_plan(const std::vector<TensorGroup>& groups);
   void start(SaveJob job);
   bool is_saving() const;
   void await_thread();
@@ -57,6 +61,8 @@ class CheckpointWriter {
   CheckpointStore store_;
   Mode mode_;
   std::unique_ptr<Snapshot> snapshot_;
+  std::shared_ptr<const std::vector<PlannedFile>> plan_;
+  std::vector<TensorGroup> planned_;  // what the plan is for
   std::thread thread_;
   std::future<void> ended_;  // is ready when the thread has left what follows
   std::exception_ptr error_;

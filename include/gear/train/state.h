@@ -18,6 +18,7 @@ using io::NamedTensors;
 struct Shard {
   std::vector<int64_t> shape;  ///< of the whole tensor
   int64_t offset = 0;          ///< of the first element held, in the whole one flattened row by row
+  bool operator==(const Shard&) const = default;
 };
 
 /// Tensors that belong together in a checkpoint: one safetensors file. They share storage with the
