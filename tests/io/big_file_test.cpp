@@ -74,7 +74,8 @@ TEST(BigFile, OfTorchSaveBefore16IsOpenedAndReadWithinAHundredMegabytes) {
 TEST(BigFile, OfTorchSaveBefore16IsReadTensorByTensorWithinAHundredMegabytes) {
   using namespace pickled;
   const TemporaryFolder folder;
-  constexpr int32_t kTensors = 50, kEach = 2'500'000, kDoubles = kTensors * kEach;  // 1 GB
+  // 1 GB in all; each small enough that the allocator, which keeps some freed ones, stays low.
+  constexpr int32_t kTensors = 250, kEach = 500'000, kDoubles = kTensors * kEach;
   std::string parts = "](";  // one storage, as of parameters that were flattened
   for (int32_t i = 0; i < kTensors; ++i) {
     parts += tensor(storage("1", kDoubles, "DoubleStorage"), {kEach}, {1}, i * kEach);
