@@ -6,6 +6,9 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
+#include <memory>
+
+#include "gear/nn/checkpoint.h"
 #include "gear/nn/dropout.h"
 #include "gear/ops/group_norm.h"
 
@@ -46,6 +49,7 @@ Tensor normalise_swish(const torch::nn::GroupNorm& norm, const Tensor& x) {
 
 ResBlockImpl::ResBlockImpl(const ResBlockOptions& options)
     : dropout(options.dropout),
+      recompute(options.recompute),
       norm1(group_norm(options.in)),
       conv1(conv3x3(options.in, options.out, options.bias)),
       norm2(group_norm(options.out)),
@@ -59,7 +63,13 @@ ResBlockImpl::ResBlockImpl(const ResBlockOptions& options)
   nin_shortcut = register_module("nin_shortcut", conv1x1(options.in, options.out, options.bias));
 }
 
-Tensor ResBlockImpl::forward(const Tensor& input) {
+Tensor ResBlockImpl::forward(const Tensor& x) {
+  if (!recompute) return run(x);
+  const auto self = std::static_pointer_cast<ResBlockImpl>(shared_from_this());
+  return checkpoint([self](const Tensor& input) { return self->run(input); }, x, parameters());
+}
+
+Tensor ResBlockImpl::run(const Tensor& input) {
   const auto x = enter(input);
   auto h = conv1(normalise_swish(norm1, x));
   h = normalise_swish(norm2, h);
@@ -69,14 +79,21 @@ Tensor ResBlockImpl::forward(const Tensor& input) {
   return leave(h.add_(nin_shortcut ? nin_shortcut(x) : x));
 }
 
-AttnBlockImpl::AttnBlockImpl(int64_t channels)
-    : norm(register_module("norm", group_norm(channels))),
+AttnBlockImpl::AttnBlockImpl(int64_t channels, bool recompute)
+    : recompute(recompute),
+      norm(register_module("norm", group_norm(channels))),
       q(register_module("q", conv1x1(channels, channels))),
       k(register_module("k", conv1x1(channels, channels))),
       v(register_module("v", conv1x1(channels, channels))),
       proj_out(register_module("proj_out", conv1x1(channels, channels))) {}
 
-Tensor AttnBlockImpl::forward(const Tensor& input) {
+Tensor AttnBlockImpl::forward(const Tensor& x) {
+  if (!recompute) return run(x);
+  const auto self = std::static_pointer_cast<AttnBlockImpl>(shared_from_this());
+  return checkpoint([self](const Tensor& input) { return self->run(input); }, x, parameters());
+}
+
+Tensor AttnBlockImpl::run(const Tensor& input) {
   const auto x = enter(input);
   const auto normed = normalise(norm, x);
   const auto rows = [&](Convolution& projection) {  // [B, C, H, W] -> [B, 1, N, C]

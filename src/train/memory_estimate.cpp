@@ -34,16 +34,17 @@ double side_after(const RunConfig& config, size_t halvings) {
 }
 
 /// Values kept for the backward pass of the convolutional tokenizer, per image: every residual
-/// block keeps about six maps of its level (two norms, two activations, two convolutions).
+/// block keeps about six maps of its level (two norms, two activations, two convolutions), or its
+/// input alone where it is computed again.
 double tokenizer_values(const RunConfig& config) {
-  constexpr double kMapsPerBlock = 6.0;
+  const double maps_per_block = config.tokenizer.activation_checkpointing ? 1.0 : 6.0;
   double values = 0.0;
   for (size_t level = 0; level < config.tokenizer.ch_mult.size(); ++level) {
     // Levels behind the last halving keep the size of the token grid.
     const double side = std::max(side_after(config, level), static_cast<double>(config.grid()));
     const double width = static_cast<double>(config.tokenizer.ch * config.tokenizer.ch_mult[level]);
     const double blocks = 2.0 * static_cast<double>(config.tokenizer.num_res_blocks) + 1.0;
-    values += kMapsPerBlock * blocks * width * side * side;
+    values += maps_per_block * blocks * width * side * side;
   }
   return values;
 }

@@ -32,6 +32,7 @@ struct ResBlockOptions {
   double dropout = 0.0;
   bool bias = true;          ///< of the convolutions
   bool norms_first = false;  ///< order of registration: norm1, norm2, conv1, conv2
+  bool recompute = false;    ///< keep the input alone and run again in the backward pass
 };
 
 /// x + conv2(dropout(swish(norm2(conv1(swish(norm1(x))))))); a 1x1 convolution on the shortcut
@@ -42,22 +43,31 @@ struct ResBlockImpl : GatedModule {
   Tensor forward(const Tensor& x);  // [B, in, H, W] -> [B, out, H, W]
 
   double dropout;
+  bool recompute;
   torch::nn::GroupNorm norm1;
   Convolution conv1;
   torch::nn::GroupNorm norm2;
   Convolution conv2;
   Convolution nin_shortcut{nullptr};
+
+ private:
+  Tensor run(const Tensor& input);
 };
 TORCH_MODULE(ResBlock);
 
-/// x + proj_out(attention(norm(x))): one head over all positions, scale C^(-1/2).
+/// x + proj_out(attention(norm(x))): one head over all positions, scale C^(-1/2). `recompute` as in
+/// ResBlockOptions.
 struct AttnBlockImpl : GatedModule {
-  explicit AttnBlockImpl(int64_t channels);
+  explicit AttnBlockImpl(int64_t channels, bool recompute = false);
 
   Tensor forward(const Tensor& x);  // [B, C, H, W], same out
 
+  bool recompute;
   torch::nn::GroupNorm norm;
   Convolution q, k, v, proj_out;
+
+ private:
+  Tensor run(const Tensor& input);
 };
 TORCH_MODULE(AttnBlock);
 

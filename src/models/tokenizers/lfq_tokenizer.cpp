@@ -8,15 +8,23 @@
 namespace gear::models {
 namespace {
 
-nn::ResBlock res_block(int64_t in, int64_t out) {
-  return nn::ResBlock(
-      nn::ResBlockOptions{.in = in, .out = out, .bias = false, .norms_first = true});
+torch::nn::ModuleList res_blocks(const LfqLevelOptions& options) {
+  torch::nn::ModuleList blocks;
+  for (int64_t j = 0; j < options.num_blocks; ++j) {
+    blocks->push_back(nn::ResBlock(nn::ResBlockOptions{.in = j == 0 ? options.in : options.out,
+                                                       .out = options.out,
+                                                       .bias = false,
+                                                       .norms_first = true,
+                                                       .recompute = options.recompute}));
+  }
+  return blocks;
 }
 
-torch::nn::ModuleList res_blocks(int64_t in, int64_t out, int64_t count) {
-  torch::nn::ModuleList blocks;
-  for (int64_t j = 0; j < count; ++j) blocks->push_back(res_block(j == 0 ? in : out, out));
-  return blocks;
+torch::nn::ModuleList middle_blocks(int64_t channels, const TokenizerConfig& config) {
+  return res_blocks({.in = channels,
+                     .out = channels,
+                     .num_blocks = config.num_res_blocks,
+                     .recompute = config.activation_checkpointing});
 }
 
 Tensor run_blocks(torch::nn::ModuleList& blocks, Tensor x) {
@@ -35,8 +43,11 @@ torch::nn::ModuleList encoder_levels(const TokenizerConfig& config) {
   for (size_t i = 0; i < config.ch_mult.size(); ++i) {
     const int64_t out = config.ch * config.ch_mult[i];
     const auto resample = halves_after(config, i) ? nn::Resample::kDown : nn::Resample::kNone;
-    levels->push_back(LfqLevel(LfqLevelOptions{
-        .in = in, .out = out, .num_blocks = config.num_res_blocks, .resample = resample}));
+    levels->push_back(LfqLevel(LfqLevelOptions{.in = in,
+                                               .out = out,
+                                               .num_blocks = config.num_res_blocks,
+                                               .resample = resample,
+                                               .recompute = config.activation_checkpointing}));
     in = out;
   }
   return levels;
@@ -56,7 +67,8 @@ torch::nn::ModuleList decoder_levels(const TokenizerConfig& config) {
         LfqLevel(LfqLevelOptions{.in = decoder_level_in(config, i),
                                  .out = config.ch * config.decoder_levels()[i],
                                  .num_blocks = config.num_res_blocks,
-                                 .resample = doubles ? nn::Resample::kUp : nn::Resample::kNone}));
+                                 .resample = doubles ? nn::Resample::kUp : nn::Resample::kNone,
+                                 .recompute = config.activation_checkpointing}));
   }
   return levels;
 }
@@ -100,7 +112,7 @@ Tensor AdaptiveGroupNormImpl::forward(const Tensor& x, const Tensor& z_q) {
 }
 
 LfqLevelImpl::LfqLevelImpl(const LfqLevelOptions& options)
-    : block(register_module("block", res_blocks(options.in, options.out, options.num_blocks))) {
+    : block(register_module("block", res_blocks(options))) {
   if (options.resample == nn::Resample::kDown) {
     downsample = register_module(
         "downsample",
@@ -121,8 +133,7 @@ Tensor LfqLevelImpl::forward(Tensor x) {
 LfqEncoderImpl::LfqEncoderImpl(const TokenizerConfig& config)
     : conv_in(register_module("conv_in", nn::conv3x3(3, config.ch, /*bias=*/false))),
       down(register_module("down", encoder_levels(config))),
-      mid_block(register_module("mid_block", res_blocks(config.encoder_out(), config.encoder_out(),
-                                                        config.num_res_blocks))),
+      mid_block(register_module("mid_block", middle_blocks(config.encoder_out(), config))),
       norm_out(register_module("norm_out", nn::group_norm(config.encoder_out()))),
       conv_out(register_module("conv_out",
                                nn::conv1x1(config.encoder_out(), config.quantizer.codebook_dim))) {}
@@ -137,8 +148,7 @@ Tensor LfqEncoderImpl::forward(const Tensor& images) {
 LfqDecoderImpl::LfqDecoderImpl(const TokenizerConfig& config)
     : conv_in(register_module("conv_in",
                               nn::conv3x3(config.quantizer.codebook_dim, config.decoder_in()))),
-      mid_block(register_module("mid_block", res_blocks(config.decoder_in(), config.decoder_in(),
-                                                        config.num_res_blocks))),
+      mid_block(register_module("mid_block", middle_blocks(config.decoder_in(), config))),
       up(register_module("up", decoder_levels(config))),
       adaptive(register_module("adaptive", adaptive_norms(config))),
       norm_out(register_module("norm_out", nn::group_norm(config.decoder_out()))),

@@ -34,7 +34,8 @@ torch::nn::ModuleList encoder_blocks(const TokenizerConfig& config) {
                                .residual_blocks = names_of(config).residual_blocks,
                                .attention = config.has_attention(i),
                                .resample = last ? nn::Resample::kNone : nn::Resample::kDown,
-                               .dropout = config.dropout}));
+                               .dropout = config.dropout,
+                               .recompute = config.activation_checkpointing}));
     in = out;
   }
   return levels;
@@ -52,13 +53,21 @@ torch::nn::ModuleList decoder_blocks(const TokenizerConfig& config) {
                                        .residual_blocks = names_of(config).residual_blocks,
                                        .attention = config.has_attention(i),
                                        .resample = i == 0 ? nn::Resample::kNone : nn::Resample::kUp,
-                                       .dropout = config.dropout});
+                                       .dropout = config.dropout,
+                                       .recompute = config.activation_checkpointing});
     in = out;
   }
   if (names_of(config).decoder_from_full_size) std::reverse(levels.begin(), levels.end());
   torch::nn::ModuleList list;
   for (const VqLevel& level : levels) list->push_back(level);
   return list;
+}
+
+nn::ResBlockOptions middle_block(int64_t channels, const TokenizerConfig& config) {
+  return {.in = channels,
+          .out = channels,
+          .dropout = config.dropout,
+          .recompute = config.activation_checkpointing};
 }
 
 Tensor run_levels(torch::nn::ModuleList& levels, Tensor x, bool backwards) {
@@ -79,9 +88,11 @@ VqLevelImpl::VqLevelImpl(const VqLevelOptions& options)
     : res(register_module(options.residual_blocks, torch::nn::ModuleList())),
       attn(register_module("attn", torch::nn::ModuleList())) {
   for (int64_t j = 0; j < options.num_blocks; ++j) {
-    res->push_back(nn::ResBlock(nn::ResBlockOptions{
-        .in = j == 0 ? options.in : options.out, .out = options.out, .dropout = options.dropout}));
-    if (options.attention) attn->push_back(nn::AttnBlock(options.out));
+    res->push_back(nn::ResBlock(nn::ResBlockOptions{.in = j == 0 ? options.in : options.out,
+                                                    .out = options.out,
+                                                    .dropout = options.dropout,
+                                                    .recompute = options.recompute}));
+    if (options.attention) attn->push_back(nn::AttnBlock(options.out, options.recompute));
   }
   if (options.resample == nn::Resample::kDown) {
     downsample = register_module("downsample", nn::Downsample(options.out));
@@ -101,9 +112,9 @@ Tensor VqLevelImpl::forward(Tensor x) {
 }
 
 VqMiddleImpl::VqMiddleImpl(int64_t channels, const TokenizerConfig& config)
-    : first(nn::ResBlockOptions{.in = channels, .out = channels, .dropout = config.dropout}),
-      attention(channels),
-      last(nn::ResBlockOptions{.in = channels, .out = channels, .dropout = config.dropout}) {
+    : first(middle_block(channels, config)),
+      attention(channels, config.activation_checkpointing),
+      last(middle_block(channels, config)) {
   const auto& names = names_of(config).middle;
   register_module(names[0], first);
   register_module(names[1], attention);

@@ -40,6 +40,7 @@ struct LfqLevelOptions {
   int64_t out = 0;
   int64_t num_blocks = 0;
   nn::Resample resample = nn::Resample::kNone;
+  bool recompute = false;  ///< see nn::ResBlockOptions
 };
 
 /// The residual blocks of one level, then the step to the next one.

@@ -25,6 +25,7 @@ struct TokenizerConfig {
   std::vector<int64_t> attention_levels = {-1};
   int64_t z_channels = 256;
   double dropout = 0.0;
+  bool activation_checkpointing = false;
   QuantizerConfig quantizer;
 
   template <class Visitor>
@@ -51,6 +52,9 @@ struct TokenizerConfig {
       config::in_range(1, 65536));
     v("dropout", dropout, "Drop probability inside residual blocks (lfq, glfq: none).",
       config::in_range(0, 0.9));
+    v("activation_checkpointing", activation_checkpointing,
+      "Recompute each residual and attention block in the backward pass: less memory, a third more "
+      "time.");
     v("quantizer", quantizer, "Codebook.");
   }
   void check(const config::Where& at) const {

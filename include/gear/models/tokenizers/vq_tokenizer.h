@@ -32,6 +32,7 @@ struct VqLevelOptions {
   bool attention = false;            ///< an attention block after each residual block
   nn::Resample resample = nn::Resample::kNone;
   double dropout = 0.0;
+  bool recompute = false;  ///< see nn::ResBlockOptions
 };
 
 /// The blocks that work at one resolution, then the step to the next one.
