@@ -2,9 +2,12 @@
 
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "ops/winograd_kernels.h"
 
@@ -24,6 +27,7 @@ constexpr int64_t kFewestPixels = 128;
 struct Winograd : torch::autograd::Function<Winograd> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
                         const std::optional<Tensor>& bias, int64_t padding) {
+    RECORD_FUNCTION("gear::convolution", std::vector<c10::IValue>({x, weight, padding}));
     context->save_for_backward({x, weight});
     context->saved_data["bias"] = bias.has_value();
     context->saved_data["padding"] = padding;
@@ -38,14 +42,21 @@ struct Winograd : torch::autograd::Function<Winograd> {
     const int64_t padding = context->saved_data["padding"].toInt();
     const bool has_bias = context->saved_data["bias"].toBool();
     const auto grad = grad_outputs[0].contiguous(kLast);
+    RECORD_FUNCTION("gear::convolution_backward",
+                    std::vector<c10::IValue>({grad, weight, context->needs_input_grad(0),
+                                              context->needs_input_grad(1)}));
     variable_list gradients(4);
     if (context->needs_input_grad(0)) {
       gradients[0] = cpu::winograd_input_gradient(grad, weight.contiguous(), padding);
     }
+    const bool wants_bias = has_bias && context->needs_input_grad(2);
     if (context->needs_input_grad(1)) {
-      gradients[1] = cpu::winograd_weight_gradient(x, grad, weight.size(2), padding);
+      auto found = cpu::winograd_parameter_gradients(x, grad, weight.size(2), padding);
+      gradients[1] = std::move(found.weight);
+      if (wants_bias) gradients[2] = std::move(found.bias);
+    } else if (wants_bias) {
+      gradients[2] = grad.sum({0, 2, 3});
     }
-    if (has_bias && context->needs_input_grad(2)) gradients[2] = grad.sum({0, 2, 3});
     return gradients;
   }
 };

@@ -19,7 +19,13 @@ Tensor winograd_forward(const Tensor& x, const Tensor& weight, const Tensor& bia
 /// Of the input: grad [B, K, H', W'], weight [K, C, k, k] contiguous -> [B, C, H, W].
 Tensor winograd_input_gradient(const Tensor& grad, const Tensor& weight, int64_t padding);
 
-/// Of the weight: x [B, C, H, W], grad [B, K, H', W'] -> [K, C, taps, taps].
-Tensor winograd_weight_gradient(const Tensor& x, const Tensor& grad, int64_t taps, int64_t padding);
+struct WinogradGradients {
+  Tensor weight;  // [K, C, taps, taps]
+  Tensor bias;    // [K]
+};
+
+/// Of weight and bias: x [B, C, H, W], grad [B, K, H', W'].
+WinogradGradients winograd_parameter_gradients(const Tensor& x, const Tensor& grad, int64_t taps,
+                                               int64_t padding);
 
 }  // namespace gear::ops::cpu

@@ -109,6 +109,22 @@ GEAR_INLINE void output_gradient_tile(const float* grad, const Map& map, const P
       });
 }
 
+/// Sum over the pixels of a tile, as one more value behind the 36 transformed ones.
+template <int64_t lanes, int64_t taps>
+GEAR_INLINE void sum_tile(const float* grad, const Map& map, const Place& place, const float* zeros,
+                          const Transformed& to) {
+  constexpr int64_t kSide = kOutputs<taps>;
+  const Pixels<kSide> pixels(grad, map, place.image, place.row, place.column, zeros);
+  for (int64_t c = 0; c < map.channels; c += lanes) {
+    Vector<lanes> sum = {};
+    for (int64_t j = 0; j < kSide; ++j) {
+      for (int64_t i = 0; i < kSide; ++i) sum += load<lanes>(pixels.at[j][i] + c);
+    }
+    store(to.data + kProducts * to.value_stride + c / to.panel * to.panel_stride + c % to.panel,
+          sum);
+  }
+}
+
 /// Channels [begin, end) of a map.
 struct Channels {
   int64_t begin, end;
