@@ -66,6 +66,8 @@ nlohmann::ordered_json to_json(const BenchReport& report, const Machine& machine
                      {"load", machine.load},   {"quiet", other_load(machine) <= kQuietLoad}};
   json["peaks"] = {{"fp32_flops", speed.fp32_flops},
                    {"bf16_flops", speed.bf16_flops},
+                   {"fp32_convolution_flops", speed.fp32_convolution_flops},
+                   {"bf16_convolution_flops", speed.bf16_convolution_flops},
                    {"bytes_per_second", speed.bytes_per_second}};
   for (const Measurement& measured : report.measurements) {
     json["measurements"].push_back({{"name", measured.name},
@@ -156,7 +158,9 @@ void print_report(const BenchReport& report, const Machine& machine, const Machi
   print_line("  ", machine.cpu, " (", join(machine.features), "), ", at::get_num_threads(),
              " threads; measured peaks: matrix product fp32 ",
              with_digits(1e-9 * speed.fp32_flops, 0), " GFLOP/s, bf16 ",
-             with_digits(1e-9 * speed.bf16_flops, 0), " GFLOP/s, memory ",
+             with_digits(1e-9 * speed.bf16_flops, 0), " GFLOP/s; convolution fp32 ",
+             with_digits(1e-9 * speed.fp32_convolution_flops, 0), " GFLOP/s, bf16 ",
+             with_digits(1e-9 * speed.bf16_convolution_flops, 0), " GFLOP/s; memory ",
              with_digits(1e-9 * speed.bytes_per_second, 1), " GB/s");
   print_table(report, speed);
   if (other_load(machine) <= kQuietLoad) return;

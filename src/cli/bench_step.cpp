@@ -4,6 +4,7 @@
 
 #include "cli/bench.h"
 #include "cli/bench_config.h"
+#include "cli/operation_counter.h"
 #include "cli/run_setup.h"
 #include "gear/core/device.h"
 #include "gear/train/recipe_factory.h"
@@ -23,6 +24,13 @@ struct Training {
   void run() {
     recipe->step({&batch, 1}, {.step = step, .diagnostics = step == 0});
     ++step;
+  }
+
+  /// Floating-point operations of a step, which it makes to count them.
+  double operations() {
+    const OperationCounter counter;
+    run();
+    return counter.count();
   }
 };
 
@@ -53,7 +61,7 @@ BenchReport bench_step(const StepBench& options) {
   const double images = static_cast<double>(config.data.batch_size);
   const Contender step{.name = config::detail::format(config.precision) + ", whole step",
                        .work = [=] { training->run(); },
-                       .volume = {.items = images}};
+                       .volume = {.operations = training->operations(), .items = images}};
   return {.subject = "training step of " + options.config + ": recipe " +
                      config::detail::format(config.recipe) + ", " +
                      std::to_string(config.data.batch_size) + " images of " +

@@ -93,6 +93,10 @@ void print_speed(const MachineSpeed& speed) {
   print_line("Measured now, with ", at::get_num_threads(), " threads");
   print_line("  matrix product fp32   ", rounded(speed.fp32_flops * 1e-9, 0), " GFLOP/s");
   print_line("  matrix product bf16   ", rounded(speed.bf16_flops * 1e-9, 0), " GFLOP/s");
+  print_line("  convolution fp32      ", rounded(speed.fp32_convolution_flops * 1e-9, 0),
+             " GFLOP/s");
+  print_line("  convolution bf16      ", rounded(speed.bf16_convolution_flops * 1e-9, 0),
+             " GFLOP/s");
   print_line("  memory traffic        ", rounded(speed.bytes_per_second * 1e-9, 1), " GB/s");
 }
 

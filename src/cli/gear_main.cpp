@@ -6,6 +6,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <new>
 #include <sstream>
@@ -109,6 +110,8 @@ int run(int argc, char** argv) {
 int gear_main(int argc, char** argv) {
   // A file that grows beyond its limit then fails to be written, and is named.
   std::signal(SIGXFSZ, SIG_IGN);
+  // LibTorch then asks for large pages: a map of a network touches thousands of small ones.
+  ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   return run(argc, argv);
 }
 

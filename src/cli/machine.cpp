@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
@@ -97,6 +98,16 @@ double matrix_product_flops(at::ScalarType dtype) {
   return kOperations / fastest([&] { at::mm_out(product, a, b); });
 }
 
+/// A convolution of the middle of a tokenizer.
+double convolution_flops(at::ScalarType dtype) {
+  constexpr int64_t kChannels = 128, kSide = 32;
+  const auto options = at::TensorOptions(dtype).memory_format(at::MemoryFormat::ChannelsLast);
+  const auto x = at::empty({2, kChannels, kSide, kSide}, options).fill_(1);
+  const auto weight = at::ones({kChannels, kChannels, 3, 3}, dtype);
+  constexpr double kOperations = 2.0 * 9 * kChannels * kChannels * 2 * kSide * kSide;
+  return kOperations / fastest([&] { at::conv2d(x, weight, {}, /*stride=*/1, /*padding=*/1); });
+}
+
 constexpr int64_t kTrafficBytes = int64_t{128} << 20;  // beyond the caches of most machines
 
 double copy_bytes_per_second() {
@@ -164,6 +175,8 @@ MachineSpeed measure_machine() {
   const at::NoGradGuard no_grad;
   return {.fp32_flops = matrix_product_flops(at::kFloat),
           .bf16_flops = matrix_product_flops(at::kBFloat16),
+          .fp32_convolution_flops = convolution_flops(at::kFloat),
+          .bf16_convolution_flops = convolution_flops(at::kBFloat16),
           .bytes_per_second = std::max(copy_bytes_per_second(), read_bytes_per_second())};
 }
 

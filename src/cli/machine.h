@@ -30,6 +30,8 @@ Machine describe_machine();
 struct MachineSpeed {
   double fp32_flops = 0.0;  ///< floating-point operations a second in a matrix product
   double bf16_flops = 0.0;
+  double fp32_convolution_flops = 0.0;  ///< in the library's 3x3 convolution, channels-last
+  double bf16_convolution_flops = 0.0;
   double bytes_per_second = 0.0;  ///< read, or read and written by a copy, whichever is more
 };
 MachineSpeed measure_machine();
