@@ -1,10 +1,11 @@
 #include "gear/train/adamw.h"
 
 #include <ATen/ops/_foreach_add.h>
-#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+
+#include "gear/ops/adamw.h"
 
 namespace gear::train {
 namespace {
@@ -43,30 +44,51 @@ AdamW::AdamW(std::vector<NamedParameter> parameters, AdamWOptions options)
     exp_avg_.push_back(at::zeros_like(parameter));
     exp_avg_sq_.push_back(at::zeros_like(parameter));
     steps_.push_back(at::zeros({}, parameter.options().dtype(at::kFloat).requires_grad(false)));
+    averages_.emplace_back();
+  }
+}
+
+void AdamW::average_into(Ema& ema) {
+  average_decay_ = ema.decay();
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    averages_[i] = ema.hand_over(parameters_[i].second);
   }
 }
 
 void AdamW::step(double lr) {
   const at::NoGradGuard no_grad;
-  std::vector<Tensor> parameters, gradients, exp_avg, exp_avg_sq, steps, steps_taken;
+  std::vector<Tensor> steps_taken, left_alone, averages_left;
+  std::vector<ops::AdamWTensors> updated;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& parameter = parameters_[i].second;
-    if (!parameter.grad().defined()) continue;
+    if (!parameter.grad().defined()) {
+      if (averages_[i].defined()) {
+        left_alone.push_back(parameter);
+        averages_left.push_back(averages_[i]);
+      }
+      continue;
+    }
     steps_taken.push_back(steps_[i]);
     if (parameter.numel() == 0) continue;  // a piece of a parameter that another rank has whole
     TORCH_CHECK(parameter.strides() == exp_avg_[i].strides(), "AdamW: the memory format of ",
                 parameters_[i].first, " changed after the optimizer was made");
-    parameters.push_back(parameter);
-    gradients.push_back(gradient_laid_out_like(parameter));
-    exp_avg.push_back(exp_avg_[i]);
-    exp_avg_sq.push_back(exp_avg_sq_[i]);
-    steps.push_back(steps_[i]);
+    updated.push_back({.parameter = parameter,
+                       .gradient = gradient_laid_out_like(parameter),
+                       .exp_avg = exp_avg_[i],
+                       .exp_avg_sq = exp_avg_sq_[i],
+                       .step = steps_[i],
+                       .average = averages_[i]});
   }
   if (!steps_taken.empty()) at::_foreach_add_(steps_taken, 1);
-  if (parameters.empty()) return;
-  at::_fused_adamw_(parameters, gradients, exp_avg, exp_avg_sq, /*max_exp_avg_sqs=*/{}, steps, lr,
-                    options_.beta1, options_.beta2, options_.weight_decay, options_.eps,
-                    /*amsgrad=*/false, /*maximize=*/false);
+  ops::adamw_(updated, {.lr = lr,
+                        .beta1 = options_.beta1,
+                        .beta2 = options_.beta2,
+                        .eps = options_.eps,
+                        .weight_decay = options_.weight_decay,
+                        .average_decay = average_decay_,
+                        .gradient_factor = gradient_factor_});
+  gradient_factor_.reset();
+  move_averages(averages_left, left_alone, average_decay_);
 }
 
 void AdamW::zero_grad() {

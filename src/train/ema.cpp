@@ -8,6 +8,15 @@
 
 namespace gear::train {
 
+void move_averages(const std::vector<Tensor>& shadow, const std::vector<Tensor>& live,
+                   double decay) {
+  if (shadow.empty()) return;
+  // As in the published code: with decay 0.9999 a step changes few bits, and a lerp would round
+  // them otherwise.
+  at::_foreach_mul_(shadow, decay);
+  at::_foreach_add_(shadow, live, 1.0 - decay);
+}
+
 Ema::Ema(const torch::nn::Module& live, torch::nn::Module& shadow, double decay,
          const std::vector<std::string>& constants, EmaStart start)
     : Ema(module_group("live", live).tensors, module_group("shadow", shadow).tensors, decay,
@@ -35,18 +44,28 @@ Ema::Ema(const NamedTensors& live, const NamedTensors& shadow, double decay,
 
 void Ema::update() {
   const at::NoGradGuard no_grad;
-  if (!live_.empty()) {
-    // Product and sum are rounded apart, as in the published code: with decay 0.9999 a step changes
-    // few bits, and a lerp would round them otherwise.
-    at::_foreach_mul_(shadow_, decay_);
-    at::_foreach_add_(shadow_, live_, 1.0 - decay_);
-  }
+  move_averages(shadow_, live_, decay_);
   if (!copied_live_.empty()) at::_foreach_copy_(copied_shadow_, copied_live_);
+}
+
+Tensor Ema::hand_over(const Tensor& parameter) {
+  for (size_t i = 0; i < live_.size(); ++i) {
+    if (!live_[i].is_same(parameter)) continue;
+    const Tensor average = shadow_[i];
+    if (average.strides() != parameter.strides()) return {};  // they could not be walked together
+    handed_live_.push_back(parameter);
+    handed_shadow_.push_back(average);
+    live_.erase(live_.begin() + static_cast<int64_t>(i));
+    shadow_.erase(shadow_.begin() + static_cast<int64_t>(i));
+    return average;
+  }
+  return {};
 }
 
 void Ema::copy_live() {
   const at::NoGradGuard no_grad;
   if (!live_.empty()) at::_foreach_copy_(shadow_, live_);
+  if (!handed_live_.empty()) at::_foreach_copy_(handed_shadow_, handed_live_);
   if (!copied_live_.empty()) at::_foreach_copy_(copied_shadow_, copied_live_);
   if (!constant_live_.empty()) at::_foreach_copy_(constant_shadow_, constant_live_);
 }

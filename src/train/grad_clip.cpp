@@ -37,10 +37,26 @@ Tensor global_norm(const std::vector<Tensor>& norms) {
   return at::linalg_vector_norm(at::stack(norms));
 }
 
-void scale_to_norm(const NamedTensors& gradients, const Tensor& norm, double max_norm) {
-  if (gradients.empty()) return;
-  const Tensor factor = (max_norm / (norm + 1e-6)).clamp_max(1.0);
-  at::_foreach_mul_(tensors_of(gradients), factor);
+Tensor factor_for(const Tensor& norm, double max_norm) {
+  return (max_norm / (norm + 1e-6)).clamp_max(1.0);
+}
+
+void scale(const NamedTensors& gradients, const Tensor& factor) {
+  if (!gradients.empty()) at::_foreach_mul_(tensors_of(gradients), factor);
+}
+
+/// The global norm; throws where it is not finite, before anything is scaled: a NaN would spread to
+/// every gradient and hide where it came from.
+Tensor checked_norm(const NamedTensors& gradients, const std::vector<Tensor>& norms,
+                    const dist::World& world) {
+  Tensor norm = global_norm(norms);
+  if (std::isfinite(norm.item<double>())) return norm;
+  const std::string name = dist::first_of_ranks(first_nonfinite(gradients), world);
+  if (name.empty()) {
+    throw NonFiniteError("the gradients from " + gradients.front().first + " to " +
+                         gradients.back().first + " are too large: their norm overflows float32");
+  }
+  throw NonFiniteError("the gradient of " + name + " is not finite");
 }
 
 }  // namespace
@@ -49,29 +65,23 @@ Tensor clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_
   const at::NoGradGuard no_grad;
   const NamedTensors gradients = gradients_of(parameters);
   const Tensor norm = global_norm(norms_of(gradients));
-  scale_to_norm(gradients, norm, max_norm);
+  scale(gradients, factor_for(norm, max_norm));
   return norm;
 }
 
 Tensor clip_and_check(const std::vector<NamedParameter>& parameters, double max_norm) {
-  return clip_and_check(parameters, norms_of(gradients_of(parameters)), max_norm, {});
-}
-
-Tensor clip_and_check(const std::vector<NamedParameter>& parameters,
-                      const std::vector<Tensor>& norms, double max_norm, const dist::World& world) {
   const at::NoGradGuard no_grad;
   const NamedTensors gradients = gradients_of(parameters);
-  const Tensor norm = global_norm(norms);
-  // Checked before scaling: a NaN norm would spread to every gradient and hide where it came from.
-  if (!std::isfinite(norm.item<double>())) {
-    const std::string name = dist::first_of_ranks(first_nonfinite(gradients), world);
-    if (name.empty()) {
-      throw NonFiniteError("the gradients from " + gradients.front().first + " to " +
-                           gradients.back().first + " are too large: their norm overflows float32");
-    }
-    throw NonFiniteError("the gradient of " + name + " is not finite");
-  }
-  scale_to_norm(gradients, norm, max_norm);
+  const Tensor norm = checked_norm(gradients, norms_of(gradients), {});
+  scale(gradients, factor_for(norm, max_norm));
+  return norm;
+}
+
+Tensor clip_and_check(AdamW& optimizer, const std::vector<Tensor>& norms, double max_norm,
+                      const dist::World& world) {
+  const at::NoGradGuard no_grad;
+  const Tensor norm = checked_norm(gradients_of(optimizer.parameters()), norms, world);
+  optimizer.scale_gradients(factor_for(norm, max_norm));
   return norm;
 }
 

@@ -195,6 +195,62 @@ TEST(Ema, AveragesFloatsCopiesIntegersAndLeavesConstantsAlone) {
   EXPECT_TRUE(shadow[3].second.equal(at::full({2}, 4.0)));
 }
 
+std::vector<Tensor> gradients_of(const std::vector<NamedParameter>& parameters) {
+  std::vector<Tensor> gradients;
+  for (const auto& [name, parameter] : parameters) {
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  }
+  return gradients;
+}
+
+/// Some parameters with gradients, one without, and their averages.
+struct Averaged {
+  std::vector<NamedParameter> parameters;
+  NamedTensors live, shadow;
+
+  explicit Averaged(at::ScalarType type) {
+    torch::manual_seed(8);
+    for (const int64_t size : {5, 40000, 3}) {
+      const std::string name = "p" + std::to_string(size);
+      parameters.push_back(parameter(name, at::randn({size}, type)));
+      live.emplace_back(name, parameters.back().second);
+      shadow.emplace_back(name, at::zeros({size}, type));
+      if (size != 3) parameters.back().second.mutable_grad() = at::randn({size}, type);
+    }
+  }
+};
+
+TEST(AdamW, AveragesAndClipsInTheSamePassAsApart) {
+  const AdamWOptions options = {.weight_decay = 0.1};
+  for (const auto type : {at::kFloat, at::kDouble}) {
+    Averaged apart(type), together(type);
+    AdamW first(apart.parameters, options), second(together.parameters, options);
+    Ema first_ema(apart.live, apart.shadow, 0.99), second_ema(together.live, together.shadow, 0.99);
+    second.average_into(second_ema);
+    for (int step = 0; step < 3; ++step) {
+      const Tensor norm = clip_and_check(apart.parameters, 1.5);
+      first.step(0.01);
+      first_ema.update();
+      EXPECT_TRUE(norm.equal(
+          clip_and_check(second, at::_foreach_norm(gradients_of(together.parameters)), 1.5, {})));
+      second.step(0.01);
+      second_ema.update();
+      for (auto& [name, p] : together.parameters) {  // it was scaled there, and not here
+        if (p.grad().defined()) p.mutable_grad() = at::randn_like(p);
+      }
+      for (size_t i = 0; i < apart.parameters.size(); ++i) {
+        const Tensor& other = together.parameters[i].second;
+        if (other.grad().defined())
+          apart.parameters[i].second.mutable_grad() = other.grad().clone();
+      }
+    }
+    for (size_t i = 0; i < apart.parameters.size(); ++i) {
+      EXPECT_TRUE(apart.parameters[i].second.equal(together.parameters[i].second)) << i;
+      EXPECT_TRUE(apart.shadow[i].second.equal(together.shadow[i].second)) << i;
+    }
+  }
+}
+
 TEST(Metrics, AveragesMicroBatchesAndKeepsTheOrder) {
   Metrics first, second, mean;
   first.add("b", at::full({}, 1.0));

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "gear/train/ema.h"
 #include "gear/train/optimizer_config.h"
 #include "gear/train/state.h"
 
@@ -26,12 +27,17 @@ AdamWOptions adamw_options(const OptimizerConfig& config);
 
 /// AdamW (arXiv:1711.05101): decoupled decay p -= lr * wd * p, then
 ///   p -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
-/// in one fused pass over each parameter. The moments exist from the start, so that a checkpoint
-/// can be loaded into them before the first step. A parameter without a gradient is left alone and
-/// its t does not advance.
+/// in one pass over each parameter (ops::adamw_). The moments exist from the start, so that a
+/// checkpoint can be loaded into them before the first step. A parameter without a gradient is left
+/// alone and its t does not advance.
 class AdamW {
  public:
   AdamW(std::vector<NamedParameter> parameters, AdamWOptions options);
+
+  /// From now on step() also updates the averages of the parameters, in the same pass.
+  void average_into(Ema& ema);
+  /// The next step() multiplies the gradients by this, a scalar on their device.
+  void scale_gradients(const Tensor& factor) { gradient_factor_ = factor; }
 
   void step(double lr);
   void zero_grad();  ///< frees the gradients
@@ -46,6 +52,9 @@ class AdamW {
   AdamWOptions options_;
   std::vector<Tensor> exp_avg_, exp_avg_sq_;  // like the parameters
   std::vector<Tensor> steps_;                 // [] each
+  std::vector<Tensor> averages_;              // like the parameters, or undefined
+  double average_decay_ = 0.0;
+  Tensor gradient_factor_;
 };
 
 }  // namespace gear::train

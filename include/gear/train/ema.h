@@ -27,11 +27,21 @@ class Ema {
   void update();
   void copy_live();  ///< makes the shadow an exact copy
 
+  /// The average of a live parameter, which the caller updates from now on, as update() would;
+  /// undefined where there is none that lies in memory like it.
+  Tensor hand_over(const Tensor& parameter);
+  double decay() const { return decay_; }
+
  private:
   double decay_;
   std::vector<Tensor> live_, shadow_;                // averaged
+  std::vector<Tensor> handed_live_, handed_shadow_;  // averaged by someone else
   std::vector<Tensor> copied_live_, copied_shadow_;  // integers
   std::vector<Tensor> constant_live_, constant_shadow_;
 };
+
+/// shadow = decay * shadow + (1 - decay) * live for each pair, product and sum rounded apart.
+void move_averages(const std::vector<Tensor>& shadow, const std::vector<Tensor>& live,
+                   double decay);
 
 }  // namespace gear::train

@@ -17,9 +17,10 @@ Tensor clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_
 /// is NaN or infinite.
 Tensor clip_and_check(const std::vector<NamedParameter>& parameters, double max_norm);
 
-/// The same for parameters of which each rank may hold a piece: `norms` are those of the gradients
-/// of whole parameters, equal on all ranks of `world`. A collective, and it throws on all ranks.
-Tensor clip_and_check(const std::vector<NamedParameter>& parameters,
-                      const std::vector<Tensor>& norms, double max_norm, const dist::World& world);
+/// The same for the parameters of an optimizer, which scales their gradients in its next step. Each
+/// rank may hold a piece of a parameter: `norms` are those of the gradients of whole ones, equal on
+/// all ranks of `world`. A collective, and it throws on all ranks.
+Tensor clip_and_check(AdamW& optimizer, const std::vector<Tensor>& norms, double max_norm,
+                      const dist::World& world);
 
 }  // namespace gear::train

@@ -21,6 +21,7 @@ ArLearner::ArLearner(ArNetworks networks, const RunConfig& config, Parallel para
       optimizer_(trained(), adamw_options(config.optimizer)),
       ema_(ar_.tensors(), ar_ema_.tensors(), config.optimizer.ema_decay) {
   networks_.ar_ema->eval();
+  optimizer_.average_into(ema_);
 }
 
 std::vector<NamedParameter> ArLearner::trained() const {
@@ -102,8 +103,8 @@ Metrics ArLearner::clip() {
   }
   losses_.expect_finite(parallel_.world);
   Metrics metrics;
-  metrics.add("grad_norm_ar", clip_and_check(optimizer_.parameters(), norms,
-                                             config_.optimizer.max_grad_norm, parallel_.world));
+  metrics.add("grad_norm_ar",
+              clip_and_check(optimizer_, norms, config_.optimizer.max_grad_norm, parallel_.world));
   return metrics;
 }
 

@@ -30,6 +30,7 @@ TokenizerLearner::TokenizerLearner(TokenizerNetworks networks, const RunConfig& 
       lecam_(config.loss.lecam_decay, networks_.tokenizer->parameters().front().device()) {
   networks_.tokenizer->train();
   networks_.tokenizer_ema->eval();
+  tokenizer_optimizer_.average_into(ema_);
   if (networks_.lpips) {
     networks_.lpips->eval();
     set_trainable(*networks_.lpips, false);
@@ -175,9 +176,9 @@ Metrics TokenizerLearner::clip() {
   tokenizer_.hand_out_gradients();
   if (discriminator_) discriminator_->hand_out_gradients();
   losses_.expect_finite(parallel_.world);
-  const auto clipped = [&](const AdamW& optimizer, const ShardedNetwork& network) {
-    return clip_and_check(optimizer.parameters(), network.gradient_norms(),
-                          config_.optimizer.max_grad_norm, parallel_.world);
+  const auto clipped = [&](AdamW& optimizer, const ShardedNetwork& network) {
+    return clip_and_check(optimizer, network.gradient_norms(), config_.optimizer.max_grad_norm,
+                          parallel_.world);
   };
   Metrics metrics;
   metrics.add("grad_norm_vq", clipped(tokenizer_optimizer_, tokenizer_));
