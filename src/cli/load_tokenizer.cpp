@@ -40,7 +40,8 @@ LoadedTokenizer load_tokenizer(const std::string& path, const TokenizerOptions& 
 std::string load_tokenizer_weights(models::Tokenizer& network, const std::string& path, bool ema) {
   auto groups = std::vector<std::string>{"tokenizer_ema", "tokenizer"};
   if (!ema) groups.erase(groups.begin());
-  return train::InitialWeights().load(network, path, groups, /*required=*/true);
+  return train::InitialWeights().load(train::module_group("tokenizer", network), path, groups,
+                                      /*required=*/true);
 }
 
 void freeze(torch::nn::Module& network, c10::Device device) {

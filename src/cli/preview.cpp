@@ -61,7 +61,11 @@ class Preview {
   Tensor samples(const train::SamplingPair& networks, int64_t count) const {
     const auto& output = config_.output;
     const auto labels = at::arange(count, at::kLong).remainder(config_.data.num_classes);
-    return sample::sample_images(*networks.tokenizer, networks.ar, labels,
+    // A copy of all weights, which decodes faster, is nothing for a network in parts.
+    const bool whole = config_.parallel.shard == train::ShardMode::kNone;
+    const auto decoder =
+        whole ? models::ArDecoder(networks.ar) : models::ArDecoder::plain(networks.ar);
+    return sample::sample_images(*networks.tokenizer, decoder, labels,
                                  {.cfg = output.sample_cfg,
                                   .cfg_interval = output.sample_cfg_interval,
                                   .temperature = output.sample_temperature,

@@ -17,7 +17,7 @@
 #include "gear/dist/same_run.h"
 #include "gear/dist/world.h"
 #include "gear/eval/reconstruction.h"
-#include "gear/train/memory_estimate.h"
+#include "gear/train/plan.h"
 #include "gear/train/recipe_factory.h"
 #include "gear/train/sharding/parallel.h"
 #include "gear/train/step_division.h"
@@ -104,7 +104,7 @@ int train_as_rank(const ResolvedRun& run, const train::Resume& resume, const dis
     held_out = std::make_shared<data::ImageFolder>(config.data.val_path);
   const auto device = resolve_device(config.device);
   const int64_t neighbours = world.placement().local_world_size;
-  train::expect_enough_memory(config,
+  train::expect_enough_memory(config, train::plan_run(config, world.size(), neighbours),
                               available_memory(device) / (device.is_cpu() ? neighbours : 1));
   use_threads(config.threads, neighbours);
   use_convolutions(config.convolutions);

@@ -1,13 +1,15 @@
 #include <ATen/core/grad_mode.h>
+#include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "gear/core/error.h"
 #include "gear/core/log.h"
 #include "gear/core/tensor.h"
 #include "gear/core/text.h"
-#include "gear/io/weights.h"
+#include "gear/io/weight_targets.h"
 
 namespace gear::io {
 namespace {
@@ -44,47 +46,71 @@ void tell_unused(const std::string& source, const std::string& prefix,
             " that the model has no place for (" + join(names) + ")");
 }
 
-void check_fits(const std::string& where, const at::Tensor& source, const at::Tensor& target) {
+void check_fits(const std::string& where, const at::Tensor& source, const WeightTarget& target) {
   // [] and [1] hold the same single value; frameworks disagree about counters and scalars.
-  if (source.numel() != 1 || target.numel() != 1) expect_sizes(source, target.sizes(), where);
-  if (source.is_floating_point() && !target.is_floating_point()) {
-    fail(where, ": expected ", c10::toString(target.scalar_type()), ", got ",
-         c10::toString(source.scalar_type()));
+  const bool single = source.numel() == 1 && c10::multiply_integers(target.shape()) == 1;
+  if (!single) expect_sizes(source, target.shape(), where);
+  const at::ScalarType type = target.tensor.scalar_type();
+  if (source.is_floating_point() && !c10::isFloatingType(type)) {
+    fail(where, ": expected ", c10::toString(type), ", got ", c10::toString(source.scalar_type()));
   }
+}
+
+void copy_values(const at::Tensor& source, const WeightTarget& target) {
+  if (!target.slice) {
+    target.tensor.copy_(source.view_as(target.tensor));
+    return;
+  }
+  const int64_t count = target.tensor.numel();
+  target.tensor.copy_(source.reshape({-1}).narrow(0, target.slice->offset, count));
+}
+
+std::vector<WeightTarget> targets_of(const torch::nn::Module& module,
+                                     const std::vector<std::string>& may_be_missing) {
+  std::vector<WeightTarget> targets;
+  for (const auto& item : module.named_parameters()) {
+    targets.push_back({.name = item.key(),
+                       .tensor = item.value(),
+                       .may_be_missing = begins_with_any(item.key(), may_be_missing)});
+  }
+  for (const auto& item : module.named_buffers()) {
+    targets.push_back({.name = item.key(), .tensor = item.value(), .may_be_missing = true});
+  }
+  return targets;
 }
 
 }  // namespace
 
 AssignReport assign_weights(torch::nn::Module& module, const TensorMap& tensors,
                             const std::string& source, const AssignOptions& options) {
-  struct Copy {
-    at::Tensor target, value;
-  };
-  std::vector<Copy> copies;
+  return assign_weights(targets_of(module, options.may_be_missing), tensors, source,
+                        options.prefix);
+}
+
+AssignReport assign_weights(const std::vector<WeightTarget>& targets, const TensorMap& tensors,
+                            const std::string& source, const std::string& prefix) {
+  std::vector<std::pair<const WeightTarget*, at::Tensor>> copies;
   std::vector<std::string> missing;
   std::set<std::string> used;
   AssignReport report;
-  const auto plan = [&](const std::string& name, const at::Tensor& target, bool required) {
-    const auto found = tensors.find(options.prefix + name);
+  for (const WeightTarget& target : targets) {
+    const auto found = tensors.find(prefix + target.name);
     if (found == tensors.end()) {
-      const bool optional = !required || begins_with_any(name, options.may_be_missing);
-      (optional ? report.kept : missing).push_back(name);
-      return;
+      (target.may_be_missing ? report.kept : missing).push_back(target.name);
+      continue;
     }
     check_fits(source + ": " + found->first, found->second, target);
     used.insert(found->first);
-    copies.push_back({target, found->second});
-  };
-  for (const auto& item : module.named_parameters()) plan(item.key(), item.value(), true);
-  for (const auto& item : module.named_buffers()) plan(item.key(), item.value(), false);
+    copies.emplace_back(&target, found->second);
+  }
   if (!missing.empty()) fail_for_missing(source, std::move(missing));
 
   const at::NoGradGuard no_grad;
-  for (const Copy& copy : copies) copy.target.copy_(copy.value.view_as(copy.target));
+  for (const auto& [target, value] : copies) copy_values(value, *target);
   for (const auto& [name, tensor] : tensors) {
     if (!used.contains(name)) report.unused.push_back(name);
   }
-  tell_unused(source, options.prefix, report.unused);
+  tell_unused(source, prefix, report.unused);
   return report;
 }
 

@@ -59,8 +59,10 @@ ResBlockImpl::ResBlockImpl(const ResBlockOptions& options)
   register_module("conv1", conv1);
   if (!options.norms_first) register_module("norm2", norm2);
   register_module("conv2", conv2);
-  if (options.in == options.out) return;
-  nin_shortcut = register_module("nin_shortcut", conv1x1(options.in, options.out, options.bias));
+  if (options.in != options.out) {
+    nin_shortcut = register_module("nin_shortcut", conv1x1(options.in, options.out, options.bias));
+  }
+  tell_built();
 }
 
 Tensor ResBlockImpl::forward(const Tensor& x) {
@@ -85,7 +87,9 @@ AttnBlockImpl::AttnBlockImpl(int64_t channels, bool recompute)
       q(register_module("q", conv1x1(channels, channels))),
       k(register_module("k", conv1x1(channels, channels))),
       v(register_module("v", conv1x1(channels, channels))),
-      proj_out(register_module("proj_out", conv1x1(channels, channels))) {}
+      proj_out(register_module("proj_out", conv1x1(channels, channels))) {
+  tell_built();
+}
 
 Tensor AttnBlockImpl::forward(const Tensor& x) {
   if (!recompute) return run(x);
@@ -106,14 +110,18 @@ Tensor AttnBlockImpl::run(const Tensor& input) {
 
 DownsampleImpl::DownsampleImpl(int64_t channels)
     : conv(register_module(
-          "conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 3).stride(2)))) {}
+          "conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 3).stride(2)))) {
+  tell_built();
+}
 
 Tensor DownsampleImpl::forward(const Tensor& x) {
   return leave(conv(at::constant_pad_nd(enter(x), {0, 1, 0, 1})));
 }
 
 UpsampleImpl::UpsampleImpl(int64_t channels)
-    : conv(register_module("conv", conv3x3(channels, channels))) {}
+    : conv(register_module("conv", conv3x3(channels, channels))) {
+  tell_built();
+}
 
 Tensor UpsampleImpl::forward(const Tensor& x) {
   return leave(conv(at::upsample_nearest2d(enter(x), {2 * x.size(2), 2 * x.size(3)})));

@@ -47,22 +47,44 @@ struct Exit : torch::autograd::Function<Exit> {
   }
 };
 
+thread_local std::function<void(KeptModule&)> on_module_built;  // of the BuildScope, if any
+
 bool is_recorded(const Tensor& tensor) {
   return at::GradMode::is_enabled() && tensor.requires_grad();
 }
 
 }  // namespace
 
+void KeptModule::tell_built() {
+  if (on_module_built) on_module_built(*this);
+}
+
 Tensor GatedModule::enter(const Tensor& x) {
-  if (!keeper_) return x;
-  keeper_->before_forward();
-  return is_recorded(x) ? Entry::apply(x, c10::make_intrusive<Held>(keeper_)) : x;
+  if (!keeper()) return x;
+  keeper()->before_forward();
+  return is_recorded(x) ? Entry::apply(x, c10::make_intrusive<Held>(keeper())) : x;
 }
 
 Tensor GatedModule::leave(const Tensor& y) {
-  if (!keeper_) return y;
-  keeper_->after_forward();
-  return is_recorded(y) ? Exit::apply(y, c10::make_intrusive<Held>(keeper_)) : y;
+  if (!keeper()) return y;
+  keeper()->after_forward();
+  return is_recorded(y) ? Exit::apply(y, c10::make_intrusive<Held>(keeper())) : y;
+}
+
+BuildScope::BuildScope(std::function<void(KeptModule&)> on_built) {
+  TORCH_CHECK(!on_module_built, "BuildScope: there is one already");
+  on_module_built = std::move(on_built);
+}
+
+BuildScope::~BuildScope() { on_module_built = nullptr; }
+
+WholeScope::WholeScope(const torch::nn::Module& module) {
+  if (const auto* kept = dynamic_cast<const KeptModule*>(&module)) keeper_ = kept->keeper();
+  if (keeper_) keeper_->before_forward();
+}
+
+WholeScope::~WholeScope() {
+  if (keeper_) keeper_->after_forward();
 }
 
 }  // namespace gear::nn

@@ -18,12 +18,12 @@ void move_averages(const std::vector<Tensor>& shadow, const std::vector<Tensor>&
 }
 
 Ema::Ema(const torch::nn::Module& live, torch::nn::Module& shadow, double decay,
-         const std::vector<std::string>& constants, EmaStart start)
+         const std::vector<std::string>& constants)
     : Ema(module_group("live", live).tensors, module_group("shadow", shadow).tensors, decay,
-          constants, start) {}
+          constants) {}
 
 Ema::Ema(const NamedTensors& live, const NamedTensors& shadow, double decay,
-         const std::vector<std::string>& constants, EmaStart start)
+         const std::vector<std::string>& constants)
     : decay_(decay) {
   TORCH_CHECK(live.size() == shadow.size(), "Ema: ", live.size(), " live tensors, but ",
               shadow.size(), " in the shadow");
@@ -39,7 +39,7 @@ Ema::Ema(const NamedTensors& live, const NamedTensors& shadow, double decay,
     (averaged ? live_ : constant ? constant_live_ : copied_live_).push_back(tensor);
     (averaged ? shadow_ : constant ? constant_shadow_ : copied_shadow_).push_back(average);
   }
-  if (start == EmaStart::kCopy) copy_live();
+  copy_live();
 }
 
 void Ema::update() {

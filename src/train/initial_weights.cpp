@@ -4,7 +4,7 @@
 
 #include "gear/core/error.h"
 #include "gear/core/text.h"
-#include "gear/io/weights.h"
+#include "gear/io/weight_targets.h"
 
 namespace gear::train {
 namespace {
@@ -25,10 +25,22 @@ std::string names_of(const NetworkParts& parts) {
   return join(names);
 }
 
+std::vector<io::WeightTarget> targets_of(const TensorGroup& module) {
+  std::vector<io::WeightTarget> targets;
+  for (const auto& [name, tensor] : module.tensors) {
+    io::WeightTarget& target = targets.emplace_back(io::WeightTarget{
+        .name = name, .tensor = tensor, .may_be_missing = module.buffers.contains(name)});
+    const auto shard = module.shards.find(name);
+    if (shard == module.shards.end()) continue;
+    target.slice = {.shape = shard->second.shape, .offset = shard->second.offset};
+  }
+  return targets;
+}
+
 /// A frozen table that keeps its random values is as wrong as a weight that does.
-void assign_all(torch::nn::Module& module, const io::TensorMap& tensors,
+void assign_all(const TensorGroup& module, const io::TensorMap& tensors,
                 const std::string& source) {
-  const auto kept = io::assign_weights(module, tensors, source).kept;
+  const auto kept = io::assign_weights(targets_of(module), tensors, source).kept;
   if (!kept.empty()) {
     fail(source, ": lacks ", kept.size(), " of the model's buffers (", kept.front(),
          kept.size() > 1 ? ", ..." : "", ")");
@@ -36,7 +48,7 @@ void assign_all(torch::nn::Module& module, const io::TensorMap& tensors,
 }
 
 /// Copies the tensors; where they do not fit, adds what to do.
-void assign(torch::nn::Module& module, const io::TensorMap& tensors,
+void assign(const TensorGroup& module, const io::TensorMap& tensors,
             const std::filesystem::path& path, const std::string& advice) {
   try {
     assign_all(module, tensors, path.string());
@@ -67,7 +79,7 @@ const NetworkParts& InitialWeights::parts_at(const std::filesystem::path& source
   return parts_.emplace(source, read_network_parts(source)).first->second;
 }
 
-std::string InitialWeights::load(torch::nn::Module& module, const std::filesystem::path& source,
+std::string InitialWeights::load(const TensorGroup& module, const std::filesystem::path& source,
                                  const std::vector<std::string>& candidates, bool required) {
   if (!std::filesystem::exists(source)) {
     fail(source.string(), ": no such checkpoint, run folder or weight file");

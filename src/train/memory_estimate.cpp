@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <array>
 
-#include "gear/core/text.h"
 #include "gear/models/critics/lpips.h"
 #include "gear/models/teachers/teacher.h"
 #include "gear/nn/meta_scope.h"
-#include "gear/train/trained_networks.h"
 
 namespace gear::train {
 namespace {
@@ -18,15 +16,6 @@ double parameter_bytes(const torch::nn::Module& module) {
   double count = 0.0;
   for (const auto& parameter : module.parameters()) count += static_cast<double>(parameter.numel());
   return kFloat * count;
-}
-
-double trained_bytes(const RunConfig& config) {
-  constexpr double kCopies = 4.0;  // weight, gradient, two moments
-  double bytes = 0.0;
-  for (const TrainedNetwork& network : trained_networks(config)) {
-    bytes += parameter_bytes(*network.module) * (kCopies + (network.averaged ? 1.0 : 0.0));
-  }
-  return bytes;
 }
 
 double side_after(const RunConfig& config, size_t halvings) {
@@ -134,28 +123,6 @@ double activation_bytes_per_image(const RunConfig& config) {
   }
   // Update (1) ends, and with it its graph, before update (3) begins.
   return std::max(tokenizer_update, ar_update);
-}
-
-MemoryEstimate estimate_memory(const RunConfig& config) {
-  const nn::MetaScope meta;
-  const double images = static_cast<double>(config.data.batch_size / config.optimizer.accumulation);
-  return {.parameters = trained_bytes(config) + frozen_bytes(config),
-          .activations = images * activation_bytes_per_image(config)};
-}
-
-void expect_enough_memory(const RunConfig& config, double available) {
-  const MemoryEstimate estimate = estimate_memory(config);
-  if (estimate.total() <= available) return;
-  const double per_step = estimate.activations;
-  std::string advice = "lower ar.dim, ar.depth or tokenizer.ch, or use a machine with more memory";
-  if (estimate.parameters < 0.7 * available) {
-    advice = "raise optimizer.accumulation (now " + std::to_string(config.optimizer.accumulation) +
-             "; " + format_bytes(per_step) +
-             " belong to one micro-batch), or lower data.batch_size";
-  }
-  fail("this run needs about ", format_bytes(estimate.total()), " (",
-       format_bytes(estimate.parameters), " for weights and optimizers, ", format_bytes(per_step),
-       " for a step), but ", format_bytes(available), " are free; ", advice);
 }
 
 }  // namespace gear::train

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <numeric>
 
+#include "gear/core/error.h"
+#include "gear/core/text.h"
 #include "gear/dist/flat_layout.h"
+#include "gear/models/tokenizers/tokenizer.h"
 #include "gear/nn/meta_scope.h"
 #include "gear/train/flops.h"
 #include "gear/train/memory_estimate.h"
@@ -31,7 +34,7 @@ struct Sizes {
   double root = 0.0;
 };
 
-Sizes sizes_of(torch::nn::Module& network, int64_t parts) {
+Sizes sizes_of(nn::KeptModule& network, int64_t parts) {
   Sizes sizes;
   for (const NetworkUnit& unit : units_of(network, trainable_names(network))) {
     std::vector<int64_t> numels;
@@ -40,7 +43,7 @@ Sizes sizes_of(torch::nn::Module& network, int64_t parts) {
     sizes.whole += static_cast<double>(std::accumulate(numels.begin(), numels.end(), int64_t{0}));
     sizes.part += static_cast<double>(layout.part_size());
     const auto size = static_cast<double>(layout.size());
-    if (unit.block == nullptr) {
+    if (unit.is_root()) {
       sizes.root = size;
     } else {
       sizes.largest_block = std::max(sizes.largest_block, size);
@@ -89,6 +92,16 @@ NetworkPlan plan_network(const TrainedNetwork& network, const RunConfig& config,
   return plan;
 }
 
+/// A frozen tokenizer is divided like trained networks; teachers and LPIPS are whole.
+double frozen_bytes_of_rank(const RunConfig& config, int64_t parts) {
+  const double whole = frozen_bytes(config);
+  const bool divided = config.parallel.shard == ShardMode::kFull && parts > 1;
+  if (!divided || config.recipe != RecipeKind::kAr) return whole;
+  const Sizes sizes = sizes_of(*models::make_tokenizer(config.tokenizer), parts);
+  const double together = 2.0 * sizes.largest_block + sizes.root;
+  return whole + kFloat * (sizes.part + together - sizes.whole);
+}
+
 }  // namespace
 
 double RunPlan::total_bytes() const {
@@ -121,10 +134,28 @@ RunPlan plan_run(const RunConfig& config, int64_t world_size, int64_t ranks_per_
     plan.networks.push_back(plan_network(network, config, plan));
   }
   const auto images = static_cast<double>(division.micro_batch_size);
-  plan.frozen_bytes = frozen_bytes(config);
+  plan.frozen_bytes = frozen_bytes_of_rank(config, plan.parts);
   plan.activation_bytes = images * activation_bytes_per_image(config);
   plan.flops = images * static_cast<double>(division.passes) * flops_per_image(config);
   return plan;
+}
+
+void expect_enough_memory(const RunConfig& config, const RunPlan& plan, double available) {
+  const double needed = plan.peak_bytes();
+  if (needed <= available) return;
+  const double per_step = plan.activation_bytes;
+  std::string advice = "lower ar.dim, ar.depth or tokenizer.ch, or use a machine with more memory";
+  if (needed - per_step < 0.7 * available) {
+    advice = "raise optimizer.accumulation (now " + std::to_string(config.optimizer.accumulation) +
+             "; " + format_bytes(per_step) +
+             " belong to one micro-batch), or lower data.batch_size";
+  } else if (plan.world_size > 1) {
+    advice = ways_to_fit(config, plan).front();
+  }
+  fail("this run needs about ", format_bytes(needed), plan.world_size > 1 ? " on each rank" : "",
+       " (", format_bytes(needed - per_step), " for weights and optimizers, ",
+       format_bytes(per_step), " for a step), but ", format_bytes(available), " are free; ",
+       advice);
 }
 
 std::vector<std::string> ways_to_fit(const RunConfig& config, const RunPlan& plan) {

@@ -15,6 +15,7 @@ TensorGroup module_group(const std::string& name, const torch::nn::Module& modul
   }
   for (const auto& item : module.named_buffers()) {
     group.tensors.emplace_back(item.key(), item.value());
+    group.buffers.insert(item.key());
   }
   return group;
 }

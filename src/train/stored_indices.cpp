@@ -4,7 +4,7 @@
 
 #include "gear/core/error.h"
 #include "gear/io/hash.h"
-#include "gear/train/state.h"
+#include "gear/nn/gate.h"
 
 namespace gear::train {
 namespace {
@@ -17,14 +17,31 @@ std::string_view bytes_of(const Tensor& contiguous) {
   return {static_cast<const char*>(contiguous.const_data_ptr()), contiguous.nbytes()};
 }
 
+std::string line_of(const Tensor& tensor) {
+  const Tensor values = tensor.detach().cpu().to(at::kFloat).contiguous();
+  return sizes_string(values.sizes()) + " " + io::sha256_of_bytes(bytes_of(values));
+}
+
+/// A line for each parameter and buffer by name, of one block after the other.
+void add_lines(const torch::nn::Module& module, const std::string& prefix,
+               std::map<std::string, std::string>& lines) {
+  const nn::WholeScope whole(module);
+  for (const auto& item : module.named_parameters(/*recurse=*/false)) {
+    lines[prefix + item.key()] = line_of(item.value());
+  }
+  for (const auto& item : module.named_buffers(/*recurse=*/false)) {
+    lines[prefix + item.key()] = line_of(item.value());
+  }
+  for (const auto& child : module.named_children()) {
+    add_lines(*child.value(), prefix + child.key() + ".", lines);
+  }
+}
+
 }  // namespace
 
 std::string tokenizer_sha256(const models::Tokenizer& tokenizer) {
   std::map<std::string, std::string> lines;
-  for (const auto& [name, tensor] : module_group("tokenizer", tokenizer).tensors) {
-    const Tensor values = tensor.detach().cpu().to(at::kFloat).contiguous();
-    lines[name] = sizes_string(values.sizes()) + " " + io::sha256_of_bytes(bytes_of(values));
-  }
+  add_lines(tokenizer, "", lines);
   std::string text;
   for (const auto& [name, line] : lines) text.append(name).append(" ").append(line).append("\n");
   return io::sha256_of_bytes(text);

@@ -67,6 +67,29 @@ TEST(Plan, AnImpossibleNumberOfRanksIsRefused) {
   }
 }
 
+TEST(Plan, AFrozenTokenizerIsDividedToo) {
+  RunConfig config = config_with(ShardMode::kFull);
+  config.recipe = RecipeKind::kAr;
+  config.loss.repa = false;
+  const double whole = plan_run(config, 1, 8).frozen_bytes;
+  EXPECT_LT(plan_run(config, 64, 8).frozen_bytes, 0.4 * whole);
+  config.parallel.shard = ShardMode::kOptimizer;
+  EXPECT_EQ(plan_run(config, 64, 8).frozen_bytes, whole);
+}
+
+TEST(Plan, ARankNeedsMemoryForItsShareAlone) {
+  const RunConfig config = config_with(ShardMode::kFull);
+  const auto share = plan_run(config, 64, 8);
+  const double free = 1.01 * share.peak_bytes();
+  EXPECT_NO_THROW(expect_enough_memory(config, share, free));
+  try {
+    expect_enough_memory(config, plan_run(config_with(ShardMode::kNone), 64, 8), free);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(" on each rank ("));
+  }
+}
+
 TEST(Plan, NamesWhatToChange) {
   const RunConfig config = config_with(ShardMode::kNone);
   const auto ways = ways_to_fit(config, plan_run(config, 8, 8));

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "dist/ranks.h"
+#include "train/shared_folder.h"
 #include "train/small_recipe.h"
 
 // What several ranks compute together is what one process computes alone.
@@ -20,6 +21,7 @@ RunConfig shared_config(RecipeKind recipe) {
   config.data.batch_size = 12;
   config.loss.lecam = 0.1;
   config.tokenizer.quantizer.entropy_ratio = 0.5;
+  config.ar.attention_dropout = 0.2;
   config.optimizer.warmup_steps = 2;
   return config;
 }
@@ -88,25 +90,49 @@ std::string name_of(const ::testing::TestParamInfo<Case>& info) {
 
 class ShardedRecipe : public ::testing::TestWithParam<Case> {};
 
+/// Runs a recipe on all ranks of `world` beside one process and compares metrics and state.
+void expect_numbers_of_one_process(RunConfig config, ShardMode shard, const dist::World& world) {
+  auto one = make_recipe(config).recipe;
+  config.parallel.shard = shard;
+  auto several =
+      make_recipe(config, WeightSource::kInit, make_parallel(world, config.parallel)).recipe;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    const auto batch = testing::small_batch(config, 100 + static_cast<uint64_t>(step));
+    const auto expected = step_of(*one, {batch}, step);
+    const auto found = step_of(*several, share_of(batch, /*passes=*/1, world), step);
+    ASSERT_EQ(found.size(), expected.size());
+    for (const auto& [name, value] : expected) {
+      const double tolerance = name.find("grad_norm") == std::string::npos ? 1e-5 : 1e-4;
+      EXPECT_NEAR(found.at(name), value, tolerance * std::max(1.0, std::abs(value)))
+          << name << " of step " << step;
+    }
+  }
+  expect_same_state(*several, *one, 2e-5);
+}
+
 TEST_P(ShardedRecipe, GivesTheNumbersOfOneProcess) {
   run_ranks(3, [](const dist::World& world) {
-    RunConfig config = shared_config(GetParam().recipe);
-    auto one = make_recipe(config).recipe;
-    config.parallel.shard = GetParam().shard;
-    auto several =
-        make_recipe(config, WeightSource::kInit, make_parallel(world, config.parallel)).recipe;
-    for (int64_t step = 0; step < kSteps; ++step) {
-      const auto batch = testing::small_batch(config, 100 + static_cast<uint64_t>(step));
-      const auto expected = step_of(*one, {batch}, step);
-      const auto found = step_of(*several, share_of(batch, /*passes=*/1, world), step);
-      ASSERT_EQ(found.size(), expected.size());
-      for (const auto& [name, value] : expected) {
-        const double tolerance = name.find("grad_norm") == std::string::npos ? 1e-5 : 1e-4;
-        EXPECT_NEAR(found.at(name), value, tolerance * std::max(1.0, std::abs(value)))
-            << name << " of step " << step;
+    expect_numbers_of_one_process(shared_config(GetParam().recipe), GetParam().shard, world);
+  });
+}
+
+TEST(ShardedRecipes, StagesThatStartFromFilesGiveTheNumbersOfOneProcess) {
+  run_ranks(3, [](const dist::World& world) {
+    const testing::SharedFolder folder(world);
+    if (world.is_first()) {
+      const RunConfig first_stage = shared_config(RecipeKind::kTokenizer);
+      CheckpointStore(folder.path() / "checkpoints", 1)
+          .save({.step = 1}, config::dump(first_stage), make_recipe(first_stage).recipe->state());
+    }
+    world.barrier();
+    for (const RecipeKind recipe : {RecipeKind::kGear, RecipeKind::kAr}) {
+      RunConfig config = shared_config(recipe);
+      config.seed = 7;  // other weights than those of the files
+      config.init.from = folder.path();
+      for (const ShardMode shard : {ShardMode::kNone, ShardMode::kFull}) {
+        expect_numbers_of_one_process(config, shard, world);
       }
     }
-    expect_same_state(*several, *one, 2e-5);
   });
 }
 

@@ -9,20 +9,18 @@
 
 namespace gear::train {
 
-/// What the shadow holds at first: an exact copy of the live tensors, or what it was given.
-enum class EmaStart { kCopy, kAsGiven };
-
 /// Exponential moving average of weights: shadow = decay * shadow + (1 - decay) * live, over
-/// parameters and floating-point buffers. Integer buffers are copied. The shadow is frozen.
+/// parameters and floating-point buffers. Integer buffers are copied. The shadow is frozen; it
+/// starts as an exact copy.
 class Ema {
  public:
   /// Two modules of the same shape. `constants` names buffers that never change (a fixed code
   /// table): averaging them would only add rounding, so they stay as they are.
   Ema(const torch::nn::Module& live, torch::nn::Module& shadow, double decay,
-      const std::vector<std::string>& constants = {}, EmaStart start = EmaStart::kCopy);
+      const std::vector<std::string>& constants = {});
   /// Tensors of the same names, types and sizes in the same order.
   Ema(const NamedTensors& live, const NamedTensors& shadow, double decay,
-      const std::vector<std::string>& constants = {}, EmaStart start = EmaStart::kCopy);
+      const std::vector<std::string>& constants = {});
 
   void update();
   void copy_live();  ///< makes the shadow an exact copy

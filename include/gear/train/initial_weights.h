@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/nn/module.h>
-
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -10,6 +8,7 @@
 
 #include "gear/train/checkpoint.h"
 #include "gear/train/network_parts.h"
+#include "gear/train/state.h"
 
 namespace gear::train {
 
@@ -17,7 +16,8 @@ namespace gear::train {
 /// many networks come from it.
 class InitialWeights {
  public:
-  /// Copies weights of an earlier stage into `module`.
+  /// Copies weights of an earlier stage into the tensors of a module; of one that is a piece only
+  /// its own elements are read.
   ///   source      a gear run folder (its newest checkpoint), a gear checkpoint folder, or a weight
   ///               file (see read_network_parts), also a training file of the Python reference
   ///   candidates  groups to look for, best first, for example {"tokenizer_ema", "tokenizer"}. A
@@ -25,7 +25,7 @@ class InitialWeights {
   /// Returns where the weights came from, the file of a group or "x.pt (ar_ema)", or "" when the
   /// source has none of the candidates and `required` is false. Throws Error naming the first
   /// tensor that is missing or of another shape.
-  std::string load(torch::nn::Module& module, const std::filesystem::path& source,
+  std::string load(const TensorGroup& module, const std::filesystem::path& source,
                    const std::vector<std::string>& candidates, bool required);
 
  private:

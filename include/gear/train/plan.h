@@ -25,7 +25,8 @@ struct RunPlan {
   int64_t passes = 1;
   int64_t micro_batch_size = 1;
   std::vector<NetworkPlan> networks{};
-  double frozen_bytes = 0.0;      ///< teacher, LPIPS, a frozen tokenizer
+  double frozen_bytes = 0.0;      ///< teacher, LPIPS, a frozen tokenizer (with what of it is
+                                  ///< brought together at once, where it is divided)
   double activation_bytes = 0.0;  ///< of a micro-batch, right to about a third
   double flops = 0.0;             ///< of a rank in a step, right to about a third
 
@@ -38,6 +39,9 @@ struct RunPlan {
 /// Ranks come `ranks_per_node` to a machine, which matters with parallel.within_node. Throws Error
 /// when the step cannot be divided among so many.
 RunPlan plan_run(const RunConfig& config, int64_t world_size, int64_t ranks_per_node);
+
+/// Throws Error when a rank needs more than `available` bytes; the sentence says what to change.
+void expect_enough_memory(const RunConfig& config, const RunPlan& plan, double available);
 
 /// What to change so that a rank needs less, best first; at least one sentence.
 std::vector<std::string> ways_to_fit(const RunConfig& config, const RunPlan& plan);

@@ -46,7 +46,8 @@ class Recipe {
 
   virtual SamplingPair sampling_pair(bool ema) = 0;
   /// Around the use of a sampling pair. Where networks are divided among ranks all of them must use
-  /// it, in the same way.
+  /// it, in the same way, by its forward passes: blocks come and go, their weights are not there
+  /// otherwise.
   virtual void open_networks() {}
   virtual void close_networks() {}
 };

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct TensorGroup {
   /// Of those tensors that are pieces: such a tensor has one dimension and may be empty. A tensor
   /// without an entry is whole, and equal on all ranks.
   std::map<std::string, Shard> shards{};
+  /// Of a module: names of what is not a parameter.
+  std::set<std::string> buffers{};
 
   /// Of the whole tensor, in a checkpoint.
   at::IntArrayRef global_shape(const std::string& tensor_name, const Tensor& tensor) const;

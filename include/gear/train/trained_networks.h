@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/nn/module.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "gear/nn/gate.h"
 #include "gear/train/run_config.h"
 
 namespace gear::train {
@@ -14,7 +13,7 @@ namespace gear::train {
 /// A network that a run trains, for counting.
 struct TrainedNetwork {
   std::string name;
-  std::shared_ptr<torch::nn::Module> module;
+  std::shared_ptr<nn::KeptModule> module;
   bool averaged = false;       ///< has a moving average
   int64_t forward_passes = 1;  ///< with a backward pass each, in a micro-batch
 };

@@ -4,8 +4,10 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include "gear/nn/dropout.h"
+#include "gear/nn/dropout_attention.h"
 #include "gear/nn/linear.h"
 #include "gear/nn/rotary.h"
+#include "models/ar/draw_matrices.h"
 
 // B batch, n positions, m positions attended to, H heads, H_kv key/value heads, d head width
 
@@ -21,6 +23,15 @@ Tensor by_stream(Layer& layer, Layer& text_layer, const Tensor& x, int64_t text_
   const auto text = x.narrow(1, 0, text_positions);
   const auto image = x.narrow(1, text_positions, x.size(1) - text_positions);
   return at::cat({text_layer(text), layer(image)}, 1);
+}
+
+/// Without a mask each position sees those before it, and one alone everything.
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v,
+              const std::optional<Tensor>& mask) {
+  const bool causal = !mask && q.size(2) > 1;
+  return at::scaled_dot_product_attention(q, k, v, mask, /*dropout_p=*/0.0, causal,
+                                          /*scale=*/std::nullopt,
+                                          /*enable_gqa=*/q.size(1) != k.size(1));
 }
 
 torch::nn::Linear qkv_projection(const ArConfig& config) {
@@ -64,10 +75,9 @@ Tensor ArAttentionImpl::forward(const Tensor& x, const ArPositions& positions, K
       v = cache->values();  // [B, H_kv, m, d]
     }
   }
-  const bool causal = !positions.mask && q.size(2) > 1;
-  const auto mixed = at::scaled_dot_product_attention(
-      q, k, v, positions.mask, is_training() ? dropout : 0.0, causal,
-      /*scale=*/std::nullopt, /*enable_gqa=*/heads != kv_heads);  // [B, H, n, d]
+  const auto mixed = is_training() && dropout > 0.0
+                         ? nn::dropout_attention(q, k, v, positions.mask, dropout)
+                         : attend(q, k, v, positions.mask);  // [B, H, n, d]
   return by_stream(wo, wo_text, mixed.transpose(1, 2).flatten(2), positions.text);
 }
 
@@ -82,7 +92,10 @@ ArBlockImpl::ArBlockImpl(const ArConfig& config, double drop_path, Streams strea
           streams == Streams::kDouble
               ? register_module("attention_norm_text", nn::RmsNorm(config.dim, config.norm_eps))
               : nullptr),
-      ffn_norm(register_module("ffn_norm", nn::RmsNorm(config.dim, config.norm_eps))) {}
+      ffn_norm(register_module("ffn_norm", nn::RmsNorm(config.dim, config.norm_eps))) {
+  draw_matrices(*this, config.init_std);
+  tell_built();
+}
 
 Tensor ArBlockImpl::forward(const Tensor& input, const ArPositions& positions, KvLayer* cache) {
   const auto h = enter(input);

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/where.h>
+#include <torch/nn/init.h>
 
 #include <cmath>
 
@@ -10,6 +11,7 @@
 #include "gear/nn/dropout.h"
 #include "gear/nn/linear.h"
 #include "gear/nn/rotary.h"
+#include "models/ar/draw_matrices.h"
 
 // B batch, P condition prefix length, L tokens per image, n tokens given, K codes, D width
 
@@ -57,15 +59,11 @@ ArModelImpl::ArModelImpl(const ArConfig& config)
     const auto streams = i < double_stream_blocks ? Streams::kDouble : Streams::kSingle;
     layers->push_back(ArBlock(config, config.drop_path * share, streams));
   }
-  initialise();
-}
-
-void ArModelImpl::initialise() {
-  const at::NoGradGuard no_grad;
-  for (auto& parameter : parameters()) {
-    if (parameter.dim() == 2) parameter.normal_(0.0, config_.init_std);
-  }
-  output->weight.zero_();  // the first cross-entropy is exactly ln K
+  if (cls_embedding) draw_matrices(*cls_embedding, config.init_std);
+  if (caption_embedding) draw_matrices(*caption_embedding, config.init_std);
+  draw_matrices(*tok_embeddings, config.init_std);
+  torch::nn::init::zeros_(output->weight);  // the first cross-entropy is exactly ln K
+  tell_built();
 }
 
 const Tensor& ArModelImpl::rotary_table(c10::Device device) {

@@ -13,6 +13,7 @@ ProjectorImpl::ProjectorImpl(int64_t in_dim, int64_t hidden, const std::vector<i
                                            torch::nn::Linear(hidden, hidden), torch::nn::SiLU(),
                                            torch::nn::Linear(hidden, out_dim)));
   }
+  tell_built();
 }
 
 std::vector<Tensor> ProjectorImpl::forward(const Tensor& hidden_states) {

@@ -58,7 +58,9 @@ torch::nn::Sequential make_layers(const PatchGanConfig& config) {
 }  // namespace
 
 PatchGanImpl::PatchGanImpl(const PatchGanConfig& config)
-    : main(register_module("main", make_layers(config))) {}
+    : main(register_module("main", make_layers(config))) {
+  tell_built();
+}
 
 Tensor PatchGanImpl::forward(const Tensor& images) {
   const nn::AutocastScope full_precision(images.device().type(), /*enabled=*/false);

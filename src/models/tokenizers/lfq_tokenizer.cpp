@@ -167,7 +167,9 @@ LfqTokenizer::LfqTokenizer(const TokenizerConfig& config)
     : encoder(register_module("encoder", LfqEncoder(config))),
       decoder(register_module("decoder", LfqDecoder(config))),
       quantize(register_module("quantize", make_quantizer(config.quantizer))),
-      config_(config) {}
+      config_(config) {
+  tell_built();
+}
 
 Tensor LfqTokenizer::encode(const Tensor& images) {
   expect_whole_tokens(images);

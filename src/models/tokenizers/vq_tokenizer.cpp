@@ -156,7 +156,9 @@ VqTokenizer::VqTokenizer(const TokenizerConfig& config)
                                  nn::conv1x1(config.z_channels, config.quantizer.codebook_dim))),
       post_quant_conv(register_module(
           "post_quant_conv", nn::conv1x1(config.quantizer.codebook_dim, config.z_channels))),
-      config_(config) {}
+      config_(config) {
+  tell_built();
+}
 
 Tensor VqTokenizer::encode(const Tensor& images) {
   expect_whole_tokens(images);

@@ -4,14 +4,25 @@
 
 #include "gear/train/recipes/micro_batches.h"
 #include "gear/train/state.h"
+#include "train/sharding/divided_build.h"
 
 namespace gear::train {
+namespace {
+
+std::optional<ShardedNetwork> divided_tokenizer(const TokenSource& source,
+                                                const Parallel& parallel) {
+  if (!source.tokenizer || !divides_parameters(parallel)) return std::nullopt;
+  return ShardedNetwork::frozen(*source.tokenizer, parallel);
+}
+
+}  // namespace
 
 ArRecipe::ArRecipe(TokenSource source, ArNetworks ar, Teachers teachers, const RunConfig& config,
                    const Parallel& parallel)
     : config_(config),
       parallel_(parallel),
       source_(std::move(source)),
+      tokenizer_(divided_tokenizer(source_, parallel_)),
       ar_(std::move(ar), config, parallel),
       teachers_(std::move(teachers)),
       label_dropout_([this](const data::Batch& batch, const StepContext& context) {
@@ -38,8 +49,10 @@ Metrics ArRecipe::update(std::span<const data::Batch> micro_batches, const StepC
 }
 
 Metrics ArRecipe::backward(const data::Batch& batch, const StepContext& context, const Pass& pass) {
-  ar_.begin_pass(pass);
+  if (tokenizer_) tokenizer_->begin_pass(pass.last);
   const Tensor ids = source_.tokens(batch);  // [B, N]
+  if (tokenizer_) tokenizer_->finish_pass();
+  ar_.begin_pass(pass);
   const auto targets = teacher_targets(teachers_, batch.images, config_);
   Metrics metrics = ar_.backward(ids, label_dropout_(batch, context), targets, pass.scale);
   ar_.finish_pass();
@@ -49,8 +62,22 @@ Metrics ArRecipe::backward(const data::Batch& batch, const StepContext& context,
 std::vector<TensorGroup> ArRecipe::state() {
   auto groups = ar_.state();
   // Not trained here, but a checkpoint must be enough to sample from.
-  if (source_.tokenizer) groups.push_back(module_group("tokenizer", *source_.tokenizer));
+  if (tokenizer_) {
+    groups.push_back(tokenizer_->state("tokenizer"));
+  } else if (source_.tokenizer) {
+    groups.push_back(module_group("tokenizer", *source_.tokenizer));
+  }
   return groups;
+}
+
+void ArRecipe::open_networks() {
+  if (tokenizer_) tokenizer_->open();
+  ar_.open_networks();
+}
+
+void ArRecipe::close_networks() {
+  if (tokenizer_) tokenizer_->close();
+  ar_.close_networks();
 }
 
 SamplingPair ArRecipe::sampling_pair(bool ema) {

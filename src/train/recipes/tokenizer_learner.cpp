@@ -25,8 +25,7 @@ TokenizerLearner::TokenizerLearner(TokenizerNetworks networks, const RunConfig& 
           discriminator_ ? discriminator_->trained("discriminator") : std::vector<NamedParameter>{},
           adamw_options(config.optimizer)),
       ema_(tokenizer_.tensors(), tokenizer_ema_.tensors(), config.optimizer.ema_decay,
-           networks_.tokenizer->constants(),
-           networks_.average_is_given ? EmaStart::kAsGiven : EmaStart::kCopy),
+           networks_.tokenizer->constants()),
       lecam_(config.loss.lecam_decay, networks_.tokenizer->parameters().front().device()) {
   networks_.tokenizer->train();
   networks_.tokenizer_ema->eval();

@@ -6,38 +6,54 @@
 #include <set>
 #include <utility>
 
+#include "train/sharding/divided_build.h"
 #include "train/sharding/sharded_unit.h"
 #include "train/sharding/units.h"
 
 namespace gear::train {
-ShardedNetwork::ShardedNetwork(torch::nn::Module& module, const Parallel& parallel)
+
+ShardedNetwork::ShardedNetwork(nn::KeptModule& module, const Parallel& parallel)
     : ShardedNetwork(module, parallel, /*is_average=*/false, trainable_names(module)) {}
 
-ShardedNetwork::ShardedNetwork(torch::nn::Module& average, const ShardedNetwork& live)
+ShardedNetwork::ShardedNetwork(nn::KeptModule& average, const ShardedNetwork& live)
     : ShardedNetwork(average, live.parallel_, /*is_average=*/true, live.trained_names_) {}
 
-ShardedNetwork::ShardedNetwork(torch::nn::Module& module, const Parallel& parallel, bool is_average,
+ShardedNetwork ShardedNetwork::frozen(nn::KeptModule& module, const Parallel& parallel) {
+  TORCH_CHECK(divides_parameters(parallel), "ShardedNetwork::frozen: nothing is divided here");
+  return {module, parallel, /*is_average=*/false, parameter_names(module)};
+}
+
+ShardedNetwork::ShardedNetwork(nn::KeptModule& module, const Parallel& parallel, bool is_average,
                                std::vector<std::string> names)
     : module_(module),
       parallel_(parallel),
       is_average_(is_average),
       trained_names_(std::move(names)) {
-  // In deterministic mode one process does what several would.
-  if (!parallel_.world.is_single() || parallel_.config.deterministic) make_units();
+  if (has_units(parallel_)) make_units();
 }
 
 ShardedNetwork::~ShardedNetwork() = default;
 ShardedNetwork::ShardedNetwork(ShardedNetwork&&) noexcept = default;
 
-void ShardedNetwork::make_units() {
+/// The unit that a DividedBuild has made of it, or a new one.
+std::shared_ptr<ShardedUnit> ShardedNetwork::sharded(NetworkUnit& unit) const {
+  if (auto built = std::dynamic_pointer_cast<ShardedUnit>(unit.module->keeper())) {
+    built->add_prefix(unit.prefix);
+    return built;
+  }
   const auto use = is_average_ ? UnitUse::kAverage : UnitUse::kTrained;
+  auto made = std::make_shared<ShardedUnit>(std::move(unit.parameters), use, parallel_);
+  unit.module->set_keeper(made);
+  return made;
+}
+
+void ShardedNetwork::make_units() {
   std::vector<ShardedUnit*> blocks;
   for (NetworkUnit& unit : units_of(module_, trained_names_)) {
-    units_.push_back(std::make_shared<ShardedUnit>(std::move(unit.parameters), use, parallel_));
-    if (unit.block == nullptr) {
+    units_.push_back(sharded(unit));
+    if (unit.is_root()) {
       root_ = units_.back();
     } else {
-      unit.block->set_keeper(units_.back());
       blocks.push_back(units_.back().get());
     }
     shards_.insert(units_.back()->shards().begin(), units_.back()->shards().end());
@@ -46,6 +62,13 @@ void ShardedNetwork::make_units() {
     blocks[i]->set_neighbours(i > 0 ? blocks[i - 1] : nullptr,
                               i + 1 < blocks.size() ? blocks[i + 1] : nullptr);
   }
+}
+
+TensorGroup ShardedNetwork::state(const std::string& name) const {
+  TensorGroup group = module_group(name, module_);
+  group.tensors = tensors();
+  group.shards = shards_;
+  return group;
 }
 
 NamedTensors ShardedNetwork::tensors() const {
@@ -119,11 +142,12 @@ void ShardedNetwork::spread_update() {
 }
 
 void ShardedNetwork::open() {
-  for (const auto& unit : units_) unit->pin();
+  if (root_) root_->pin();
 }
 
 void ShardedNetwork::close() {
-  for (const auto& unit : units_) unit->unpin();
+  if (root_) root_->unpin();
+  for (const auto& unit : units_) unit->release();  // what was brought in advance
 }
 
 }  // namespace gear::train

@@ -29,18 +29,34 @@ void allocate_memory(const Tensor& tensor) {
   storage->set_nbytes(bytes);
 }
 
+/// A tensor whose storage says that it has its bytes, so that views of it can be made.
+Tensor without_memory(int64_t size, const at::TensorOptions& options) {
+  Tensor tensor = at::empty({0}, options);
+  tensor.unsafeGetTensorImpl()->set_sizes_contiguous({size});
+  tensor.storage().unsafeGetStorageImpl()->set_nbytes(static_cast<size_t>(size) *
+                                                      tensor.element_size());
+  return tensor;
+}
+
 }  // namespace
 
-ShardedUnit::ShardedUnit(NamedTensors parameters, UnitUse use, const Parallel& parallel)
+ShardedUnit::ShardedUnit(NamedTensors parameters, UnitUse use, Parallel parallel)
     : parameters_(std::move(parameters)),
       use_(use),
-      parallel_(parallel),
-      layout_(numels_of(parameters_), parallel.parts.size()),
+      parallel_(std::move(parallel)),
+      layout_(numels_of(parameters_), parallel_.parts.size()),
       trained_(parameters_),
       has_gradient_(parameters_.size(), false) {
-  if (!is_divided()) return;
-  divide();
-  release();
+  if (is_divided()) divide();
+}
+
+void ShardedUnit::add_prefix(const std::string& prefix) {
+  std::map<std::string, Shard> shards;
+  for (auto& [name, shard] : shards_) shards[prefix + name] = std::move(shard);
+  shards_ = std::move(shards);
+  for (NamedTensors* tensors : {&parameters_, &trained_}) {
+    for (auto& entry : *tensors) entry.first = prefix + entry.first;
+  }
 }
 
 bool ShardedUnit::is_divided() const { return parallel_.config.shard != ShardMode::kNone; }
@@ -52,21 +68,33 @@ bool ShardedUnit::comes_and_goes() const {
 void ShardedUnit::divide() {
   const at::NoGradGuard no_grad;
   const auto options = parameters_.front().second.options().requires_grad(false);
-  whole_ = at::zeros({layout_.size()}, options);
+  part_ = at::zeros({layout_.part_size()}, options);
+  whole_ = without_memory(layout_.size(), options);
+  if (!comes_and_goes()) {
+    allocate_memory(whole_);
+    whole_.zero_();
+  }
   for (int64_t i = 0; i < layout_.tensors(); ++i) {
+    keep_piece(i);
     Tensor& parameter = parameters_[static_cast<size_t>(i)].second;
     const auto view = whole_.narrow(0, layout_.begin(i), layout_.numel(i)).view(parameter.sizes());
-    view.copy_(parameter);
+    if (!comes_and_goes()) view.copy_(parameter);
     parameter.set_data(view);
   }
-  const int64_t rank = parallel_.parts.rank();
-  part_ = whole_.narrow(0, rank * layout_.part_size(), layout_.part_size()).clone();
-  for (int64_t i = 0; i < layout_.tensors(); ++i) {
-    auto& [name, tensor] = trained_[static_cast<size_t>(i)];
-    const auto piece = layout_.piece(i, rank);
-    shards_[name] = {.shape = tensor.sizes().vec(), .offset = piece.offset};
-    tensor = part_.narrow(0, piece.place, piece.count).detach().requires_grad_(true);
+  if (comes_and_goes()) {
+    free_memory(whole_);
+    memory_ = Memory::kFree;
   }
+}
+
+/// Copies this rank's elements of a parameter.
+void ShardedUnit::keep_piece(int64_t index) {
+  auto& [name, tensor] = trained_[static_cast<size_t>(index)];
+  const auto piece = layout_.piece(index, parallel_.parts.rank());
+  const auto own = part_.narrow(0, piece.place, piece.count);
+  own.copy_(tensor.reshape({-1}).narrow(0, piece.offset, piece.count));
+  shards_[name] = {.shape = tensor.sizes().vec(), .offset = piece.offset};
+  tensor = own.detach().requires_grad_(true);
 }
 
 void ShardedUnit::set_neighbours(ShardedUnit* previous, ShardedUnit* next) {

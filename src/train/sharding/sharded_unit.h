@@ -24,8 +24,11 @@ enum class UnitUse { kTrained, kAverage };
 /// valid. Source: arXiv:1910.02054, arXiv:2304.11277.
 class ShardedUnit : public nn::ParameterKeeper {
  public:
-  /// Takes the values that the parameters have. `parallel` must outlive the unit.
-  ShardedUnit(NamedTensors parameters, UnitUse use, const Parallel& parallel);
+  /// Takes the values that the parameters have, whose memory it frees one after the other.
+  ShardedUnit(NamedTensors parameters, UnitUse use, Parallel parallel);
+
+  /// Puts `prefix` in front of all names.
+  void add_prefix(const std::string& prefix);
 
   void before_forward() override;
   void after_forward() override { release(); }
@@ -63,6 +66,7 @@ class ShardedUnit : public nn::ParameterKeeper {
   bool comes_and_goes() const;
   bool reduces_now() const;
   void divide();
+  void keep_piece(int64_t index);
   void start_gather();
   void reduce();
   Tensor take_gradients();
@@ -72,7 +76,7 @@ class ShardedUnit : public nn::ParameterKeeper {
 
   NamedTensors parameters_;  // of the module
   UnitUse use_;
-  const Parallel& parallel_;
+  const Parallel parallel_;
   dist::FlatLayout layout_;
   NamedTensors trained_;
   std::map<std::string, Shard> shards_;

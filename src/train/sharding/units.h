@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/nn/module.h>
-
 #include <string>
 #include <vector>
 
@@ -12,14 +10,20 @@ namespace gear::train {
 
 /// Parameters that are brought together at once: those of a block, or of no block.
 struct NetworkUnit {
-  nn::GatedModule* block = nullptr;  ///< null: what is in no block
-  NamedTensors parameters;
+  nn::KeptModule* module = nullptr;
+  std::string prefix{};  ///< of the block's names, "layers.3."; empty: what is in no block
+  NamedTensors parameters{};
+
+  bool is_root() const { return prefix.empty(); }
 };
 
 /// The parameters `names` of a network in units: its blocks in their order, then the rest.
-std::vector<NetworkUnit> units_of(torch::nn::Module& network,
-                                  const std::vector<std::string>& names);
+std::vector<NetworkUnit> units_of(nn::KeptModule& network, const std::vector<std::string>& names);
 
+/// The parameters of a module that are in no kept module inside it, named after `prefix`.
+NamedTensors own_parameters(const torch::nn::Module& module, const std::string& prefix = {});
+
+std::vector<std::string> parameter_names(const torch::nn::Module& network);
 /// Names of the parameters that require a gradient.
 std::vector<std::string> trainable_names(const torch::nn::Module& network);
 

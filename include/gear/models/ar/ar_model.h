@@ -1,6 +1,5 @@
 #pragma once
 
-#include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
@@ -14,6 +13,7 @@
 #include "gear/models/ar/ar_config.h"
 #include "gear/models/ar/kv_cache.h"
 #include "gear/models/ar/text_condition.h"
+#include "gear/nn/gate.h"
 #include "gear/nn/rms_norm.h"
 #include "gear/ops/readout.h"
 
@@ -49,7 +49,7 @@ TORCH_MODULE(ClassEmbedding);
 /// LlamaGen transformer (spec 02), conditioned on a class or, where the config has a `text`, on a
 /// caption. Registered names are the published ones: cls_embedding, tok_embeddings, layers.{i}...,
 /// norm, output. What takes labels needs the former, what takes a TextCondition the latter.
-class ArModelImpl : public torch::nn::Module {
+class ArModelImpl : public nn::KeptModule {
  public:
   explicit ArModelImpl(const ArConfig& config);
 
@@ -92,7 +92,6 @@ class ArModelImpl : public torch::nn::Module {
   torch::nn::Linear output;
 
  private:
-  void initialise();
   Tensor embed_text(const TextCondition& text);  // [B, P, D]
   /// condition [B, P, D]; mask as in ArPositions.
   ArOutput run(const Tensor& condition, const Tensor& embeddings, const std::optional<Tensor>& mask,

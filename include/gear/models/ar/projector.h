@@ -1,6 +1,5 @@
 #pragma once
 
-#include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
 
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "gear/core/tensor.h"
+#include "gear/nn/gate.h"
 
 // B batch, N tokens, D width of the transformer, F_i feature width of teacher i
 
@@ -15,7 +15,7 @@ namespace gear::models {
 
 /// One MLP per teacher, linear - SiLU - linear - SiLU - linear, from the tapped hidden state to the
 /// width of the teacher's features. Registered names: projs.{teacher}.{0,2,4}.{weight,bias}.
-class ProjectorImpl : public torch::nn::Module {
+class ProjectorImpl : public nn::KeptModule {
  public:
   ProjectorImpl(int64_t in_dim, int64_t hidden, const std::vector<int64_t>& out_dims);
 

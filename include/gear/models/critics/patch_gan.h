@@ -1,6 +1,5 @@
 #pragma once
 
-#include <torch/nn/module.h>
 #include <torch/nn/modules/container/sequential.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "gear/config/config.h"
 #include "gear/core/tensor.h"
 #include "gear/nn/batch_norm.h"
+#include "gear/nn/gate.h"
 
 // B batch, S image side, s side of the grid of logits
 
@@ -50,7 +50,7 @@ struct PatchGanConfig {
 /// (70 x 70 pixels with three layers). It runs in float32 whatever autocast says. In train mode
 /// batch norm uses the statistics of the batch at hand, also while the parameters are frozen, so
 /// real and generated images go through separate calls.
-struct PatchGanImpl : torch::nn::Module {
+struct PatchGanImpl : nn::KeptModule {
   explicit PatchGanImpl(const PatchGanConfig& config);
   Tensor forward(const Tensor& images);  // [B, 3, S, S] in [-1, 1] -> logits [B, 1, s, s]
 

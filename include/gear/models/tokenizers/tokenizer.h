@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/nn/module.h>
-
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +7,7 @@
 #include "gear/config/config.h"
 #include "gear/core/tensor.h"
 #include "gear/models/tokenizers/quantizer.h"
+#include "gear/nn/gate.h"
 
 // B batch, S image side, f downsampling, h = w = S / f, D code width
 
@@ -93,7 +92,7 @@ struct Tokenized {
 };
 
 /// Encoder, quantizer and decoder. Registered names are those of the published checkpoints.
-class Tokenizer : public torch::nn::Module {
+class Tokenizer : public nn::KeptModule {
  public:
   /// images [B, 3, S, S] float in [-1, 1].
   virtual Tokenized forward(const Tensor& images);

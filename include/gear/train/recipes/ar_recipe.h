@@ -1,9 +1,12 @@
 #pragma once
 
+#include <optional>
+
 #include "gear/models/teachers/teacher.h"
 #include "gear/train/recipes/ar_learner.h"
 #include "gear/train/recipes/gear_recipe.h"
 #include "gear/train/recipes/token_source.h"
+#include "gear/train/sharding/sharded_network.h"
 
 namespace gear::train {
 
@@ -18,8 +21,8 @@ class ArRecipe : public Recipe {
   std::vector<TensorGroup> state() override;
   void state_loaded() override { ar_.state_loaded(); }
   SamplingPair sampling_pair(bool ema) override;
-  void open_networks() override { ar_.open_networks(); }
-  void close_networks() override { ar_.close_networks(); }
+  void open_networks() override;
+  void close_networks() override;
 
   void set_label_dropout(LabelDropout dropout) { label_dropout_ = std::move(dropout); }
 
@@ -30,6 +33,7 @@ class ArRecipe : public Recipe {
   const RunConfig config_;
   const Parallel parallel_;
   TokenSource source_;
+  std::optional<ShardedNetwork> tokenizer_;  // none where it is whole
   ArLearner ar_;
   Teachers teachers_;
   LabelDropout label_dropout_;

@@ -24,8 +24,7 @@ namespace gear::train {
 /// 0.
 struct TokenizerNetworks {
   std::shared_ptr<models::Tokenizer> tokenizer;
-  std::shared_ptr<models::Tokenizer> tokenizer_ema;  // same shape
-  bool average_is_given = false;  // else tokenizer_ema becomes a copy of `tokenizer`
+  std::shared_ptr<models::Tokenizer> tokenizer_ema;  // same shape; becomes a copy of `tokenizer`
   models::Lpips lpips{nullptr};
   models::PatchGan discriminator{nullptr};
 };

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/nn/module.h>
-
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "gear/nn/gate.h"
 #include "gear/train/adamw.h"
 #include "gear/train/sharding/parallel.h"
 #include "gear/train/state.h"
@@ -14,6 +13,7 @@
 namespace gear::train {
 
 class ShardedUnit;
+struct NetworkUnit;
 
 /// A network whose parameters, gradients or averages are divided among ranks, as
 /// `parallel.config.shard` says, and whose gradients are summed over all of them. Its blocks
@@ -22,10 +22,14 @@ class ShardedUnit;
 class ShardedNetwork {
  public:
   /// Takes the values that the module has. Parameters that are not trained stay whole everywhere.
-  /// `parallel` must outlive the network.
-  ShardedNetwork(torch::nn::Module& module, const Parallel& parallel);
+  /// `parallel` must outlive the network. A module that a DividedBuild has divided already is taken
+  /// as it is.
+  ShardedNetwork(nn::KeptModule& module, const Parallel& parallel);
   /// The moving average of another one, divided like it.
-  ShardedNetwork(torch::nn::Module& average, const ShardedNetwork& live);
+  ShardedNetwork(nn::KeptModule& average, const ShardedNetwork& live);
+  /// A network that is used but not trained: all of its parameters are divided. Only where those of
+  /// trained ones are, too.
+  static ShardedNetwork frozen(nn::KeptModule& module, const Parallel& parallel);
   ~ShardedNetwork();
   ShardedNetwork(ShardedNetwork&&) noexcept;
 
@@ -33,7 +37,7 @@ class ShardedNetwork {
   /// whole, or 1-D pieces that shards() places.
   NamedTensors tensors() const;
   const std::map<std::string, Shard>& shards() const { return shards_; }
-  TensorGroup state(const std::string& name) const { return {name, tensors(), shards()}; }
+  TensorGroup state(const std::string& name) const;
   /// What the optimizer works on, named "<owner>.<registered name>".
   std::vector<NamedParameter> trained(const std::string& owner) const;
 
@@ -51,17 +55,19 @@ class ShardedNetwork {
   /// After trained() has changed: an update, a loaded checkpoint.
   void spread_update();
 
-  /// Around another use, like sampling: all of it is whole. A collective.
+  /// Around another use, like sampling, which all ranks make alike: blocks are brought together as
+  /// they run, what is in no block stands whole. A collective.
   void open();
   void close();
 
  private:
-  ShardedNetwork(torch::nn::Module& module, const Parallel& parallel, bool is_average,
+  ShardedNetwork(nn::KeptModule& module, const Parallel& parallel, bool is_average,
                  std::vector<std::string> names);
   void make_units();
+  std::shared_ptr<ShardedUnit> sharded(NetworkUnit& unit) const;
   std::vector<Tensor> norms_of_whole_gradients() const;
 
-  torch::nn::Module& module_;
+  nn::KeptModule& module_;
   const Parallel& parallel_;
   bool is_average_;
   std::vector<std::string> trained_names_;
