@@ -33,8 +33,8 @@ ArConfig small_config() {
 
 /// A network whose output head is not zero, as after some training.
 ArModel trained_like(const ArConfig& config) {
-  torch::manual_seed(1);
   ArModel model(config);
+  torch::manual_seed(1);  // whatever initialisation has drawn
   const at::NoGradGuard no_grad;
   for (auto& parameter : model->parameters()) {
     if (parameter.dim() == 2) parameter.normal_(0.0, 0.2);

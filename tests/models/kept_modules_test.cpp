@@ -44,12 +44,9 @@ TEST(KeptModules, AllSayThatTheyAreBuilt) {
   for (const Family& family : families()) {
     expect_all_reported(family.name, [&] { return make_tokenizer(family.config); });
   }
-  expect_all_reported("text", [] {
-    return ArModel(text_config(TextAttention::kCausal)).ptr();
-  });
+  expect_all_reported("text", [] { return ArModel(text_config(TextAttention::kCausal)).ptr(); });
   expect_all_reported("PatchGan", [] { return PatchGan(PatchGanConfig{}).ptr(); });
-  expect_all_reported("Projector",
-                      [] { return Projector(8, 8, std::vector<int64_t>{4}).ptr(); });
+  expect_all_reported("Projector", [] { return Projector(8, 8, std::vector<int64_t>{4}).ptr(); });
 }
 
 TEST(KeptModules, ABlockHasItsInitialValuesWhenItIsBuilt) {

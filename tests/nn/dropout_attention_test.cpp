@@ -29,10 +29,10 @@ TEST(DropoutAttention, IsAttentionWhereNothingIsDropped) {
     const auto [q, k, v] = inputs(2, 4, kv_heads);
     const bool grouped = kv_heads != 4;
     const Tensor mask = at::randn({2, 1, 7, 7}).gt(0) | at::eye(7, at::kBool);
-    EXPECT_TRUE(at::allclose(dropout_attention(q, k, v, std::nullopt, nothing),
-                             at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true,
-                                                              {}, grouped),
-                             1e-5, 1e-6));
+    EXPECT_TRUE(at::allclose(
+        dropout_attention(q, k, v, std::nullopt, nothing),
+        at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true, {}, grouped), 1e-5,
+        1e-6));
     EXPECT_TRUE(at::allclose(
         dropout_attention(q, k, v, mask, nothing),
         at::scaled_dot_product_attention(q, k, v, mask, 0.0, /*is_causal=*/false, {}, grouped),
@@ -49,8 +49,8 @@ TEST(DropoutAttention, ASampleLosesTheSameProbabilitiesInEveryBatch) {
   }
   {
     const SampleDrawsScope scope({7});
-    alone = dropout_attention(q.narrow(0, 2, 1), k.narrow(0, 2, 1), v.narrow(0, 2, 1),
-                              std::nullopt, 0.5);
+    alone = dropout_attention(q.narrow(0, 2, 1), k.narrow(0, 2, 1), v.narrow(0, 2, 1), std::nullopt,
+                              0.5);
   }
   EXPECT_TRUE(at::allclose(together[2], alone[0], 1e-5, 1e-6));
   EXPECT_FALSE(at::allclose(together, dropout_attention(q, k, v, std::nullopt, 0.0), 0.1, 0.1));

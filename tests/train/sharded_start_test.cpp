@@ -1,5 +1,5 @@
-// With parallel.shard: full no rank ever holds a whole network: not when a run starts, takes initial
-// weights, goes on from a checkpoint, or draws pictures.
+// With parallel.shard: full no rank ever holds a whole network: not when a run starts, takes
+// initial weights, goes on from a checkpoint, or draws pictures.
 
 #include <gmock/gmock.h>
 
@@ -10,8 +10,8 @@
 #include "gear/train/stored_indices.h"
 #include "gear/train/trained_networks.h"
 #include "train/counted_memory.h"
-#include "train/shared_folder.h"
 #include "train/sharding/units.h"
+#include "train/shared_folder.h"
 #include "train/small_recipe.h"
 
 namespace gear::train {
@@ -19,8 +19,8 @@ namespace {
 
 using dist::testing::run_ranks;
 using testing::CountedMemory;
-using testing::SharedFolder;
 using ::testing::HasSubstr;
+using testing::SharedFolder;
 
 constexpr int64_t kRanks = 3;
 constexpr double kUncounted = 1.1;  // padding, temporary rows of a copy
@@ -59,8 +59,7 @@ double most_whole_at_once(const RunConfig& config) {
   double most = 0.0;
   for (const TrainedNetwork& network : trained_networks(config)) {
     double root = 0.0, block = 0.0;
-    for (const NetworkUnit& unit :
-         units_of(*network.module, parameter_names(*network.module))) {
+    for (const NetworkUnit& unit : units_of(*network.module, parameter_names(*network.module))) {
       auto& place = unit.is_root() ? root : block;
       place = std::max(place, bytes_of(unit.parameters));
     }
@@ -141,7 +140,8 @@ TEST(ShardedStart, InitialWeightsAndCheckpointsAreReadInParts) {
     if (world.is_first()) save_whole(config, folder.path());
     world.barrier();
 
-    const auto stored = loaded(make_recipe(config, WeightSource::kCheckpoint).recipe, folder.path());
+    const auto stored =
+        loaded(make_recipe(config, WeightSource::kCheckpoint).recipe, folder.path());
     const double whole_state = state_bytes(*stored);
     const auto resumed = expect_in_parts(config, whole_state, [&] {
       return loaded(make_recipe(config, WeightSource::kCheckpoint, divided(world)).recipe,
@@ -208,8 +208,9 @@ TEST(ShardedStart, PicturesAreDrawnWithoutBringingANetworkTogether) {
       ar->eval();
       models::KvCache cache(ar->config(), 1, at::kCPU);
       ar->prefill(labels, cache);
-      return std::make_pair(ar->decode_step(labels, cache),
-                            tokenizer->decode_ids(at::zeros({1, ar->config().num_tokens}, at::kLong)));
+      return std::make_pair(
+          ar->decode_step(labels, cache),
+          tokenizer->decode_ids(at::zeros({1, ar->config().num_tokens}, at::kLong)));
     };
     const auto expected = draw(*one);
 

@@ -22,9 +22,7 @@ struct WeightTarget {
   bool may_be_missing = false;  ///< in the file; the tensor then keeps its values
   std::optional<WeightSlice> slice = {};
 
-  at::IntArrayRef shape() const {
-    return slice ? at::IntArrayRef(slice->shape) : tensor.sizes();
-  }
+  at::IntArrayRef shape() const { return slice ? at::IntArrayRef(slice->shape) : tensor.sizes(); }
 };
 
 /// assign_weights() for targets by name rather than for a module. Of a piece only its own elements
