@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "gear/core/error.h"
-#include "gear/dist/placement.h"
 
 extern char** environ;
 
@@ -71,8 +70,8 @@ std::vector<std::string> environment_of_rank(const LaunchOptions& options, int64
   return environment_with(place_variables(options, local_rank));
 }
 
-bool is_launched() {
-  return environment_variable(kLauncherVariable) == std::to_string(::getppid());
+bool is_launched(const Lookup& lookup) {
+  return lookup(kLauncherVariable) == std::to_string(::getppid());
 }
 
 }  // namespace gear::dist

@@ -5,6 +5,7 @@
 #include "dist/slurm.h"
 #include "dist/variables.h"
 #include "gear/core/error.h"
+#include "gear/dist/launcher.h"
 
 namespace gear::dist {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 Placement placed_by_torchrun(const Lookup& lookup) {
   constexpr PlaceNames kNames{
       .rank = "RANK", .world_size = "WORLD_SIZE", .local_rank = "LOCAL_RANK"};
-  const Variables variables(lookup, "torchrun");
+  const Variables variables(lookup, is_launched(lookup) ? "gear" : "torchrun");
   Placement placement = place(variables, kNames);
   if (variables.has("LOCAL_RANK") || variables.has("LOCAL_WORLD_SIZE")) {
     place_locally(placement, variables, kNames,

@@ -74,7 +74,7 @@ void RunLog::sync() {
 }
 
 void RunLog::progress(int64_t step) {
-  if (!metrics_) return;
+  if (!metrics_ || step == start_step_) return;  // a run that has gone back has no speed yet
   std::string text = "step " + format_count(step) + " of " + format_count(config_.steps);
   if (!losses_text_.empty()) text += ", " + losses_text_;
   progress_.show(text + ", " + format_duration(seconds_left(step)) + " left");

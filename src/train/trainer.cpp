@@ -17,13 +17,15 @@
 namespace gear::train {
 namespace {
 
-/// Beyond this many skipped steps in a row the run is not recovering by itself.
-constexpr int64_t kMostSkippedInARow = 10;
-
 bool due(int64_t step, int64_t every) { return every > 0 && step > 0 && step % every == 0; }
 
 bool agreed_by_first(bool answer, const dist::World& world) {
   return world.share(answer ? "yes" : "no").front() == "yes";
+}
+
+/// Step 0 needs no checkpoint, being what a start makes, unless the run may have to go back to it.
+int64_t saved_without_checkpoint(const RunConfig& config) {
+  return config.optimizer.on_nonfinite == OnNonfinite::kRollback ? -1 : 0;
 }
 
 /// The networks of a recipe are brought together as long as it lives.
@@ -48,41 +50,47 @@ Trainer::Trainer(const RunConfig& config, Recipe& recipe, BatchSource& source, R
       source_(source),
       folder_(folder),
       hooks_(std::move(hooks)),
+      saved_step_(saved_without_checkpoint(config)),
+      nonfinite_steps_(config.optimizer.on_nonfinite),
       writer_(folder.checkpoints(), config.output.async_checkpoints
                                         ? CheckpointWriter::Mode::kBeside
                                         : CheckpointWriter::Mode::kAtOnce) {
   position_.seed = config_.seed;
   position_.data = folder_.data();
-  restore();
+  if (folder_.start()) {
+    restore(*folder_.start());
+    if (folder_.start_is_own()) saved_step_ = position_.step;
+  }
+  source_.seek(position_.micro_batches);
   writer_.prepare(recipe_.state());
   folder_.save_config();
+  open_log();
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::open_log() {
+  log_.reset();  // a file is open once
   log_ = std::make_unique<RunLog>(config_, folder_, position_.step);
   // What a stop, an error or a kill between checkpoint and evaluation left out is done first.
   std::error_code ignored;
   const bool evaluated = has_evaluation(folder_.metrics_path(), position_.step);
   const bool previewed = std::filesystem::exists(preview_path(), ignored);
   // As the first rank sees it: file systems may show others a state of before.
-  if (agreed_by_first(evaluated, folder_.world())) evaluated_step_ = position_.step;
-  if (agreed_by_first(previewed, folder_.world())) previewed_step_ = position_.step;
+  evaluated_step_ = agreed_by_first(evaluated, folder_.world()) ? position_.step : -1;
+  previewed_step_ = agreed_by_first(previewed, folder_.world()) ? position_.step : -1;
 }
 
-Trainer::~Trainer() = default;
-
-void Trainer::restore() {
-  const auto& checkpoint = folder_.start();
-  if (checkpoint) {
-    checkpoint->load(recipe_.state());
-    recipe_.state_loaded();
-    const RunPosition& stored = checkpoint->position();
-    position_.step = stored.step;
-    position_.samples = stored.samples;
-    // In images, so that the run goes on at the same place when the size of a micro-batch changed.
-    position_.micro_batches = stored.samples / division_.micro_batch_size;
-    if (folder_.start_is_own()) saved_step_ = stored.step;
-    log::info("going on from " + checkpoint->folder().string() + ", step " +
-              format_count(position_.step));
-  }
-  source_.seek(position_.micro_batches);
+void Trainer::restore(const Checkpoint& checkpoint) {
+  checkpoint.load(recipe_.state());
+  recipe_.state_loaded();
+  const RunPosition& stored = checkpoint.position();
+  position_.step = stored.step;
+  position_.samples = stored.samples;
+  // In images, so that the run goes on at the same place when the size of a micro-batch changed.
+  position_.micro_batches = stored.samples / division_.micro_batch_size;
+  log::info("going on from " + checkpoint.folder().string() + ", step " +
+            format_count(position_.step));
 }
 
 void Trainer::save() {
@@ -203,23 +211,33 @@ void Trainer::load_batches() {
 }
 
 void Trainer::train_step(const std::vector<data::Batch>& micro_batches) {
-  folder_.world().doing("step " + std::to_string(position_.step + 1));
+  const std::string name = "step " + std::to_string(position_.step + 1);
+  folder_.world().doing(name);
+  if (nonfinite_steps_.is_left_out(position_.step)) {
+    log::warn(name + ": was not finite twice; it is left out");
+  } else if (!update(micro_batches)) {
+    return;
+  }
+  ++position_.step;
+  position_.micro_batches += division_.micro_batches;
+  position_.samples += config_.data.batch_size;
+}
+
+/// One step of the recipe. False when the run has gone back to a checkpoint instead.
+bool Trainer::update(const std::vector<data::Batch>& micro_batches) {
   at::manual_seed(stream_seed(static_cast<uint64_t>(config_.seed), "step",
                               static_cast<uint64_t>(position_.step)));
-  const bool logged =
-      due(position_.step + 1, config_.output.log_every) || position_.step + 1 == config_.steps;
+  const int64_t next = position_.step + 1;
+  const bool logged = due(next, config_.output.log_every) || next == config_.steps;
   try {
     const Metrics metrics =
         recipe_.step(micro_batches, {.step = position_.step, .diagnostics = logged});
-    skipped_in_a_row_ = 0;
-    ++position_.step;
-    if (logged) log_->step(position_.step, metrics.host_values());
+    nonfinite_steps_.succeeded();
+    if (logged) log_->step(next, metrics.host_values());
+    return true;
   } catch (const NonFiniteError& error) {
-    handle_nonfinite(error);
-    ++position_.step;
+    return survives(error);
   }
-  position_.micro_batches += division_.micro_batches;
-  position_.samples += config_.data.batch_size;
 }
 
 bool Trainer::evaluation_due() const {
@@ -253,41 +271,6 @@ void Trainer::evaluate_and_preview() {
       previewed_step_ = step;
     }
   });
-}
-
-/// Either lets the step count as done without an update (optimizer.on_nonfinite: skip), or saves
-/// the state before it and throws.
-void Trainer::handle_nonfinite(const NonFiniteError& error) {
-  clear_gradients();
-  const std::string what = "step " + std::to_string(position_.step + 1) + ": " + error.what();
-  std::string damaged;  // running statistics may have taken in the bad values
-  for (const TensorGroup& group : recipe_.state()) {
-    const std::string name = first_nonfinite(group.tensors);
-    if (!name.empty() && damaged.empty()) damaged = group.name + "." + name;
-  }
-  damaged = dist::first_of_ranks(damaged, folder_.world());
-  const bool skip = config_.optimizer.on_nonfinite == OnNonfinite::kSkip;
-  if (skip && damaged.empty() && ++skipped_in_a_row_ <= kMostSkippedInARow) {
-    log::warn(what + "; the step is skipped");
-    return;
-  }
-  std::string state =
-      damaged.empty() ? "" : damaged + " was damaged, so no checkpoint was written; ";
-  if (damaged.empty() && saved_step_ < position_.step) {
-    save();
-    finish_saving();
-    state = "the state before it is saved as " + checkpoint_name(position_.step) + "; ";
-  }
-  fail(what, "; ", state,
-       "lower the learning rate, raise optimizer.warmup_steps, or set precision: fp32, and resume");
-}
-
-void Trainer::clear_gradients() {
-  for (const TensorGroup& group : recipe_.state()) {
-    for (const auto& [name, tensor] : group.tensors) {
-      if (tensor.is_leaf() && tensor.grad().defined()) tensor.mutable_grad().reset();
-    }
-  }
 }
 
 }  // namespace gear::train

@@ -118,7 +118,7 @@ TEST(BadConfig, UnknownChoiceListsTheChoices) {
       "--set optimizer.schedule: must be one of constant, cosine, got cosin; did you mean "
       "cosine?");
   expect_refused({"optimizer.on_nonfinite=ignore"},
-                 "--set optimizer.on_nonfinite: must be one of stop, skip, got ignore");
+                 "--set optimizer.on_nonfinite: must be one of stop, skip, rollback, got ignore");
 }
 
 TEST(BadConfig, RuleBetweenKeysNamesBoth) {

@@ -25,7 +25,7 @@ TEST(Launch, TwoProcessesTrainTogetherAndWriteOneRun) {
   const TinySetup tiny;
   const Outcome outcome = tiny.train({}, kTwo);
   ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("2 ranks started by torchrun"));
+  EXPECT_THAT(outcome.err, HasSubstr("2 ranks started by gear, parallel.shard"));
   EXPECT_EQ(count(outcome.err, "finished 3 steps"), 1);
   EXPECT_THAT(names_in(tiny.run() / "checkpoints"), ::testing::Contains("step-00000003"));
 }

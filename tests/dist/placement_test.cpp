@@ -1,6 +1,7 @@
 #include "gear/dist/placement.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <map>
 
@@ -82,6 +83,14 @@ TEST(Placement, UnderstandsTorchrun) {
   EXPECT_FALSE(place.launcher_stores);
   EXPECT_TRUE(
       placement_in(with(kTorchrun, {{"TORCHELASTIC_USE_AGENT_STORE", "True"}})).launcher_stores);
+}
+
+TEST(Placement, KnowsItsOwnLauncherFromTorchrun) {
+  const auto launched_by = [](pid_t process) {
+    return placement_in(with(kTorchrun, {{"GEAR_LAUNCHER", std::to_string(process)}})).launcher;
+  };
+  EXPECT_EQ(launched_by(::getppid()), "gear");
+  EXPECT_EQ(launched_by(::getpid()), "torchrun");  // it started what started torchrun
 }
 
 TEST(Placement, WithoutLocalRanksThereIsOneProcessAMachine) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "gear/dist/placement.h"
+
 namespace gear::dist {
 
 /// The ranks that this machine contributes to a run.
@@ -32,6 +34,6 @@ struct LaunchOptions {
 int launch(const LaunchOptions& options);
 
 /// Whether launch() in the parent process has started this one.
-bool is_launched();
+bool is_launched(const Lookup& lookup = environment_variable);
 
 }  // namespace gear::dist

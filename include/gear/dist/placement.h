@@ -15,7 +15,7 @@ struct Placement {
   int64_t local_world_size = 1;  ///< how many those are
   std::string master_address = "127.0.0.1";
   uint16_t master_port = 0;
-  std::string launcher{};        ///< who started it, for messages: "torchrun", "SLURM", ...
+  std::string launcher{};        ///< who started it, for messages: "gear", "torchrun", "SLURM", ...
   std::string run_id{};          ///< tells the run from others that meet at the same address
   bool launcher_stores = false;  ///< the launcher serves the store there, so rank 0 does not
   std::string notice{};          ///< what the user may have meant otherwise; or nothing
@@ -31,7 +31,7 @@ std::optional<std::string> environment_variable(const std::string& name);
 /// The place that a launcher gave this process; a process that nobody launched is a world of its
 /// own. In this order:
 ///   torchrun  RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, and LOCAL_RANK with LOCAL_WORLD_SIZE
-///             (without these two: one process a machine)
+///             (without these two: one process a machine); launch() of gear sets them too
 ///   OpenMPI   OMPI_COMM_WORLD_{RANK,SIZE,LOCAL_RANK,LOCAL_SIZE}; on several machines MASTER_ADDR
 ///   SLURM     SLURM_{PROCID,LOCALID,NODEID}, SLURM_STEP_{ID,NUM_TASKS,TASKS_PER_NODE,NODELIST};
 ///   the

@@ -8,7 +8,7 @@
 namespace gear::train {
 
 enum class Schedule { kConstant, kCosine };
-enum class OnNonfinite { kStop, kSkip };
+enum class OnNonfinite { kStop, kSkip, kRollback };
 
 /// AdamW, one learning rate for each of the three optimizers. Spec 03 section 6.
 struct OptimizerConfig {
@@ -49,7 +49,9 @@ struct OptimizerConfig {
     v("ema_decay", ema_decay, "Decay of the averaged weights.", config::in_range(0, 1));
     v("accumulation", accumulation, "Micro-batches per optimizer step.", config::in_range(1, 1e6));
     v("on_nonfinite", on_nonfinite,
-      "A NaN or infinite loss or gradient: stop the run, or skip the step (at most 10 in a row).");
+      "A NaN or infinite loss or gradient: stop the run; skip the step; or rollback, go back to the "
+      "newest checkpoint and try again, leaving out a step that fails twice. At most 10 steps in a "
+      "row are left out.");
   }
   void check(const config::Where& at) const {
     if (beta1 >= 1.0) fail(at("beta1"), "must be below 1, got ", beta1);
@@ -65,5 +67,5 @@ struct gear::config::EnumNames<gear::train::Schedule> {
 };
 template <>
 struct gear::config::EnumNames<gear::train::OnNonfinite> {
-  static constexpr std::array<const char*, 2> value = {"stop", "skip"};
+  static constexpr std::array<const char*, 3> value = {"stop", "skip", "rollback"};
 };

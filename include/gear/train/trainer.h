@@ -5,11 +5,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "gear/core/signals.h"
 #include "gear/train/batch_source.h"
 #include "gear/train/checkpoint_writer.h"
+#include "gear/train/nonfinite_steps.h"
 #include "gear/train/recipe.h"
 #include "gear/train/run_config.h"
 #include "gear/train/run_folder.h"
@@ -52,14 +54,15 @@ class Trainer {
   /// Trains until config.steps updates are done or a stop is asked for; both end with a checkpoint,
   /// but for a stop before the first step. A stop does not wait for an evaluation or preview that
   /// is due: the resumed run begins with it. Throws Error naming the step when a loss or gradient
-  /// is not finite. Before that, and before an error of the data or of a hook leaves here, the
-  /// steps done so far are saved.
+  /// is not finite and optimizer.on_nonfinite does not help. Before that, and before an error of
+  /// the data or of a hook leaves here, the steps done so far are saved.
   TrainOutcome run();
 
   int64_t step() const { return position_.step; }  ///< updates done
 
  private:
-  void restore();
+  void restore(const Checkpoint& checkpoint);
+  void open_log();
   struct Events {
     int signal = 0;
     bool save_failed = false;
@@ -74,6 +77,7 @@ class Trainer {
   std::filesystem::path preview_path() const;
   void load_batches();
   void train_step(const std::vector<data::Batch>& micro_batches);
+  bool update(const std::vector<data::Batch>& micro_batches);
   void evaluate_and_preview();
   void save();
   void save_unsaved();
@@ -81,7 +85,10 @@ class Trainer {
   void tell_saved();
   template <class Action>
   auto saving_on_error(Action&& action);
-  void handle_nonfinite(const NonFiniteError& error);
+  bool survives(const NonFiniteError& error);
+  [[noreturn]] void stop_at_nonfinite(const std::string& what, const std::string& damaged);
+  void go_back(const std::string& what);
+  std::string damaged_tensor();
   void clear_gradients();
 
   const RunConfig config_;
@@ -91,10 +98,10 @@ class Trainer {
   RunFolder& folder_;
   TrainerHooks hooks_;
   RunPosition position_;
-  int64_t saved_step_ = 0;       // step 0 needs no checkpoint: it is what a start makes
-  int64_t evaluated_step_ = -1;  // the last one
+  int64_t saved_step_;  // the last one
+  int64_t evaluated_step_ = -1;
   int64_t previewed_step_ = -1;
-  int64_t skipped_in_a_row_ = 0;
+  NonfiniteSteps nonfinite_steps_;
   std::vector<data::Batch> batches_;  // of the next step
   std::exception_ptr data_error_;     // instead of them
   std::unique_ptr<RunLog> log_;
