@@ -66,6 +66,7 @@ TEST(SharedRunFolder, OnlyTheFirstRankWrites) {
   run_ranks(2, [](const World& world) {
     const SharedFolder shared(world);
     const RunFolder folder(options_for(world, shared.path()));
+    folder.save_config();  // or the first rank would remove the log when it is done
     log::info("from rank " + std::to_string(world.rank()));
     RunConfig config;
     config.output.tensorboard = true;
