@@ -115,13 +115,13 @@ void Pickler::write_dict(const TorchValue::Dict& dict) {
   bytes_ += '}';
   if (dict.entries.empty()) return;
   bytes_ += kMark;
-  for (const auto& [key, value] : dict.entries) {
-    write(key);
-    const auto* name = std::get_if<std::string>(&key.data());
+  for (const auto& entry : dict.entries) {
+    write(entry.first);
+    const auto* name = std::get_if<std::string>(&entry.first.data());
     if (name == nullptr) {
-      write(value);
+      write(entry.second);
     } else {
-      with_context(*name, [&] { write(value); });
+      with_context(*name, [&] { write(entry.second); });
     }
   }
   bytes_ += 'u';

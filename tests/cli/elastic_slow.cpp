@@ -4,18 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <thread>
 
 #include "cli/same_run.h"
+#include "slow_scale.h"
 
 namespace gear::cli::testing {
 namespace {
 
-int scaled(int count) {
-  const char* scale = std::getenv("GEAR_SLOW_SCALE");
-  return std::max(1, static_cast<int>(count * (scale == nullptr ? 1.0 : std::atof(scale))));
-}
+using gear::testing::scaled;
 
 /// Twelve micro-batches whatever the number of ranks, so that gradients add up in the same order.
 std::vector<std::string> deterministic_settings(int64_t steps) {
