@@ -11,7 +11,6 @@ namespace gear::train {
 /// Whether the step counts as done, without an update; false when the run has gone back instead.
 /// Throws when it cannot go on.
 bool Trainer::survives(const NonFiniteError& error) {
-  clear_gradients();
   const std::string what = "step " + std::to_string(position_.step + 1) + ": " + error.what();
   const std::string damaged = damaged_tensor();
   const auto answer = nonfinite_steps_.failed(position_.step, !damaged.empty());
@@ -39,10 +38,14 @@ std::string Trainer::damaged_tensor() {
 void Trainer::stop_at_nonfinite(const std::string& what, const std::string& damaged) {
   std::string state =
       damaged.empty() ? "" : damaged + " was damaged, so no checkpoint was written; ";
-  if (damaged.empty() && saved_step_ < position_.step) {
-    save();
-    finish_saving();
-    state = "the state before it is saved as " + checkpoint_name(position_.step) + "; ";
+  try {
+    const bool unsaved = damaged.empty() && saved_step_ < position_.step;
+    if (unsaved) save();
+    finish_saving();  // an earlier one may be under way
+    if (unsaved)
+      state = "the state before it is saved as " + checkpoint_name(position_.step) + "; ";
+  } catch (const std::exception& error) {  // not the one that ends the run
+    log::warn(std::string("the steps since the last checkpoint are lost: ") + error.what());
   }
   fail(what, "; ", state,
        "lower the learning rate, raise optimizer.warmup_steps, or set precision: fp32, and resume");
@@ -63,14 +66,6 @@ void Trainer::go_back(const std::string& what) {
   saved_step_ = position_.step;
   source_.seek(position_.micro_batches);
   open_log();
-}
-
-void Trainer::clear_gradients() {
-  for (const TensorGroup& group : recipe_.state()) {
-    for (const auto& [name, tensor] : group.tensors) {
-      if (tensor.is_leaf() && tensor.grad().defined()) tensor.mutable_grad().reset();
-    }
-  }
 }
 
 }  // namespace gear::train

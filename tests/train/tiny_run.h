@@ -59,6 +59,7 @@ class TinyRecipe : public Recipe {
   Metrics step(std::span<const data::Batch> micro_batches, const StepContext& context) override {
     if (before_step) before_step(context);
     const double scale = 1.0 / static_cast<double>(micro_batches.size());
+    optimizer_.zero_grad();  // of a step that was not finite
     Metrics metrics;
     for (const data::Batch& batch : micro_batches) {
       const auto x = batch.images.flatten(1).to(at::kFloat) / 255.0;  // [B, 12]

@@ -35,7 +35,8 @@ class Recipe {
   virtual ~Recipe() = default;
 
   /// One optimizer update from the micro-batches of a step, gradients averaged over them. Throws
-  /// NonFiniteError, before any weight has changed, when a loss or gradient is NaN or infinite.
+  /// NonFiniteError, before any weight has changed, when a loss or gradient is NaN or infinite; the
+  /// next step then begins as if this one had not been.
   virtual Metrics step(std::span<const data::Batch> micro_batches, const StepContext& context) = 0;
 
   /// Everything that must survive a restart.

@@ -89,7 +89,6 @@ class Trainer {
   [[noreturn]] void stop_at_nonfinite(const std::string& what, const std::string& damaged);
   void go_back(const std::string& what);
   std::string damaged_tensor();
-  void clear_gradients();
 
   const RunConfig config_;
   const StepDivision division_;

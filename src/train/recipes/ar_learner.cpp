@@ -108,6 +108,13 @@ Metrics ArLearner::clip() {
   return metrics;
 }
 
+void ArLearner::discard_step() {
+  losses_.discard();
+  optimizer_.zero_grad();
+  ar_.discard_gradients();
+  if (projector_) projector_->discard_gradients();
+}
+
 Metrics ArLearner::update(const StepContext& context) {
   const auto rate = [&](int64_t updates_done) {
     return scheduled_lr(config_.optimizer, config_.optimizer.ar_lr, updates_done, config_.steps);

@@ -33,6 +33,7 @@ Metrics ArRecipe::step(std::span<const data::Batch> micro_batches, const StepCon
   try {
     return update(micro_batches, context);
   } catch (const NonFiniteError&) {
+    ar_.discard_step();
     // A bad weight explains all that follows from it.
     expect_finite_weights(ar_.parameters(), parallel_.world);
     throw;

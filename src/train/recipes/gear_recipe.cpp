@@ -36,7 +36,8 @@ Metrics GearRecipe::step(std::span<const data::Batch> micro_batches, const StepC
   try {
     return update(micro_batches, context);
   } catch (const NonFiniteError&) {
-    tokenizer_.discard_statistics();
+    tokenizer_.discard_step();
+    ar_.discard_step();
     // A bad weight explains all that follows.
     expect_finite_weights(tokenizer_.parameters(), parallel_.world);
     expect_finite_weights(ar_.parameters(), parallel_.world);

@@ -215,7 +215,12 @@ void TokenizerLearner::commit_statistics() {
   passes_ = 0;
 }
 
-void TokenizerLearner::discard_statistics() {
+void TokenizerLearner::discard_step() {
+  losses_.discard();
+  tokenizer_optimizer_.zero_grad();
+  discriminator_optimizer_.zero_grad();
+  tokenizer_.discard_gradients();
+  if (discriminator_) discriminator_->discard_gradients();
   if (networks_.discriminator) networks_.discriminator->discard_statistics();
   lecam_.discard();
   passes_ = 0;

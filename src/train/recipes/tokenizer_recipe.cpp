@@ -14,7 +14,7 @@ Metrics TokenizerRecipe::step(std::span<const data::Batch> micro_batches,
   try {
     return update(micro_batches, context);
   } catch (const NonFiniteError&) {
-    learner_.discard_statistics();
+    learner_.discard_step();
     // A bad weight explains all that follows from it.
     expect_finite_weights(learner_.parameters(), parallel_.world);
     throw;

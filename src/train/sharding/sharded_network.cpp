@@ -103,6 +103,10 @@ void ShardedNetwork::hand_out_gradients() {
   for (const auto& unit : units_) unit->hand_out_gradients();
 }
 
+void ShardedNetwork::discard_gradients() {
+  for (const auto& unit : units_) unit->discard_gradients();
+}
+
 std::vector<Tensor> ShardedNetwork::gradient_norms() const {
   if (parallel_.config.deterministic) return norms_of_whole_gradients();
   std::vector<Tensor> gradients;

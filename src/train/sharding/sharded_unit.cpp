@@ -253,6 +253,11 @@ void ShardedUnit::hand_out_gradients() {
   gradient_.reset();
 }
 
+void ShardedUnit::discard_gradients() {
+  gradient_.reset();
+  has_gradient_.assign(has_gradient_.size(), false);
+}
+
 std::map<std::string, Tensor> ShardedUnit::norms_of_whole_gradients() const {
   const at::NoGradGuard no_grad;
   const int64_t rank = parallel_.parts.rank();

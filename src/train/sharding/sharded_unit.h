@@ -52,6 +52,8 @@ class ShardedUnit : public nn::ParameterKeeper {
   void finish_pass();
   /// Gives the sums over all passes and ranks to the parameters of the optimizer.
   void hand_out_gradients();
+  /// Instead of that, when no update will follow.
+  void discard_gradients();
 
   /// Of the gradients handed out, by name, computed as one process would. A collective.
   std::map<std::string, Tensor> norms_of_whole_gradients() const;

@@ -51,6 +51,8 @@ class ArLearner {
   /// Sums the gradients over passes and ranks, clips them and checks them and the losses; throws
   /// NonFiniteError, on all ranks. Changes no weight.
   Metrics clip();
+  /// Forgets losses and gradients of a step that ends without an update.
+  void discard_step();
   /// Applies the optimizer and the moving average, then clears the gradients.
   Metrics update(const StepContext& context);
 

@@ -41,6 +41,7 @@ class LossCheck {
   /// Throws NonFiniteError on every rank, naming the first term that is not finite on one of them.
   /// Forgets the losses.
   void expect_finite(const dist::World& world);
+  void discard() { losses_.clear(); }
 
  private:
   std::vector<std::pair<Tensor, Metrics>> losses_;

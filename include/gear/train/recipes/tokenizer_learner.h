@@ -59,8 +59,8 @@ class TokenizerLearner {
   /// Applies both optimizers and the moving average, then clears the gradients.
   Metrics update(const StepContext& context);
 
-  /// Forgets what the passes of a step that came to nothing left behind.
-  void discard_statistics();
+  /// Forgets losses, gradients and statistics of a step that ends without an update.
+  void discard_step();
 
   std::vector<TensorGroup> state();
   void state_loaded();

@@ -47,6 +47,8 @@ class ShardedNetwork {
   void finish_pass();
   /// After the last pass: gives trained() the sums over passes and ranks.
   void hand_out_gradients();
+  /// Instead of that, when no update will follow.
+  void discard_gradients();
   /// Norms of the gradients of trained(), over all ranks that hold pieces, in its order; of those
   /// that have one. A collective.
   std::vector<Tensor> gradient_norms() const;
