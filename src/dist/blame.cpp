@@ -103,4 +103,14 @@ std::string blame(const std::vector<RankHome>& homes, const Looks& looks) {
   });
 }
 
+bool others_wait(int64_t own, const std::vector<RankSign>& before,
+                 const std::vector<RankSign>& after) {
+  for (size_t rank = 0; rank < after.size(); ++rank) {
+    if (static_cast<int64_t>(rank) == own) continue;
+    const bool waits = before[rank].waiting && after[rank].waiting;
+    if (!waits || before[rank].collectives != after[rank].collectives) return false;
+  }
+  return true;
+}
+
 }  // namespace gear::dist

@@ -91,6 +91,17 @@ TEST_P(Unlucky, ARankThatFailsIsNamedWithItsReason) {
                                           " \\(process [0-9]+\\) ended with exit code 2"));
 }
 
+TEST_P(Unlucky, ARankThatFailsAmidCollectivesIsNamedWithItsReason) {
+  const Launched launched = launch_with(GetParam(), [](const World& world) {
+    EXPECT_THAT(world.share_failure("out of cheese"), ::testing::ElementsAre("out of cheese"));
+    EXPECT_TRUE(world.is_stopping());
+    fail("out of cheese");
+  });
+  EXPECT_EQ(launched.code, exit_code::kUserError) << launched.err;
+  EXPECT_THAT(launched.err, ContainsRegex("error: " + named(GetParam()) + "failed: out of cheese"));
+  EXPECT_THAT(launched.err, Not(HasSubstr("has not answered")));
+}
+
 TEST_P(Unlucky, ARankThatLeavesIsNamed) {
   const Launched launched = launch_with(GetParam(), [](const World&) { throw Error("gone"); });
   EXPECT_EQ(launched.code, exit_code::kUserError) << launched.err;
