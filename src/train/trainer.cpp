@@ -263,6 +263,11 @@ std::filesystem::path Trainer::preview_path() const {
 void Trainer::evaluate_and_preview() {
   const int64_t step = position_.step;
   if (!evaluation_due() && !preview_due()) return;
+  if (config_.parallel.shard == ShardMode::kFull && !folder_.world().is_single()) {
+    // Blocks are brought together as they run: a rank that fails amid that cannot save any more.
+    save_unsaved();
+    finish_saving();
+  }
   folder_.world().doing("evaluation after step " + std::to_string(step));
   const OpenNetworks whole(recipe_);
   if (evaluation_due()) {

@@ -17,21 +17,23 @@ using dist::World;
 using dist::testing::launch_ranks;
 using dist::testing::Launched;
 using testing::checkpoint_path;
-using testing::TemporaryFolder;
-using testing::tiny_config;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using testing::TemporaryFolder;
+using testing::tiny_config;
 using testing::TinyRecipe;
 using testing::TinySource;
 
 constexpr const char* kFolderVariable = "GEAR_TEST_FOLDER";
 
 /// Two ranks train in `folder`; after step 6 each runs `evaluate`.
-Launched train_on_two(const fs::path& folder, const std::function<void(const World&)>& evaluate) {
+Launched train_on_two(const fs::path& folder, ShardMode shard,
+                      const std::function<void(const World&)>& evaluate) {
   if (!dist::is_launched()) ::setenv(kFolderVariable, folder.c_str(), /*replace=*/1);
   return launch_ranks(2, std::chrono::seconds(60), [&](const World& world) {
     RunConfig config = tiny_config();
     config.output.eval_every = 6;
+    config.parallel.shard = shard;
     RunFolder run({.path = std::getenv(kFolderVariable),
                    .config_yaml = config::dump(config),
                    .resume = Resume::parse("auto"),
@@ -52,7 +54,7 @@ void fail_on_second(const World& world) {
 
 TEST(FailingRank, ItsSentenceIsThatOfAllAndNoStepIsLost) {
   const TemporaryFolder folder;
-  const Launched launched = train_on_two(folder.path(), fail_on_second);
+  const Launched launched = train_on_two(folder.path(), ShardMode::kNone, fail_on_second);
   EXPECT_EQ(launched.code, exit_code::kUserError) << launched.err;
   EXPECT_THAT(launched.err, HasSubstr("error: another rank failed: val/7.png: cannot be read"));
   EXPECT_THAT(launched.err, HasSubstr("[rank 1] error: val/7.png: cannot be read"));
@@ -61,7 +63,7 @@ TEST(FailingRank, ItsSentenceIsThatOfAllAndNoStepIsLost) {
 
 TEST(FailingRank, IsNamedWithItsSentenceByThoseWhoWaitForItAmidTheEvaluation) {
   const TemporaryFolder folder;
-  const Launched launched = train_on_two(folder.path(), [](const World& world) {
+  const Launched launched = train_on_two(folder.path(), ShardMode::kFull, [](const World& world) {
     world.sum(at::ones({4}));
     fail_on_second(world);
     world.sum(at::ones({4}));  // as blocks that are brought together
@@ -71,7 +73,7 @@ TEST(FailingRank, IsNamedWithItsSentenceByThoseWhoWaitForItAmidTheEvaluation) {
               ContainsRegex("error: rank 1 \\(host [^ ]+, process [0-9]+\\) failed: val/7.png: "
                             "cannot be read; all ranks stop"));
   EXPECT_THAT(launched.err, HasSubstr("[rank 1] error: val/7.png: cannot be read"));
-  EXPECT_TRUE(fs::exists(checkpoint_path(folder.path(), 4)));
+  EXPECT_TRUE(fs::exists(checkpoint_path(folder.path(), 6)));
 }
 
 }  // namespace

@@ -55,8 +55,7 @@ class Trainer {
   /// but for a stop before the first step. A stop does not wait for an evaluation or preview that
   /// is due: the resumed run begins with it. Throws Error naming the step when a loss or gradient
   /// is not finite and optimizer.on_nonfinite does not help. Before that, and before an error of
-  /// the data or of a hook leaves here, the steps done so far are saved; but not where a hook fails
-  /// on one rank while others wait for it amid a collective: all stop then (World::share_failure).
+  /// the data or of a hook leaves here, the steps done so far are saved.
   TrainOutcome run();
 
   int64_t step() const { return position_.step; }  ///< updates done
