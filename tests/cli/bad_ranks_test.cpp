@@ -65,7 +65,8 @@ void expect_error(const Outcome& outcome, int code, const std::string& sentence)
 
 /// A copy of the program in `folder` whose linker has given it another number.
 fs::path other_build(const fs::path& folder) {
-  const std::string note("\4\0\0\0\24\0\0\0\3\0\0\0GNU\0", 16);  // before the 20 bytes of the number
+  const std::string note("\4\0\0\0\24\0\0\0\3\0\0\0GNU\0",
+                         16);  // before the 20 bytes of the number
   std::string bytes = io::read_bytes(gear_program());
   const size_t at = bytes.find(note);
   EXPECT_NE(at, std::string::npos);
@@ -89,17 +90,17 @@ void raise_format(const fs::path& checkpoint) {
 TEST(BadRanks, ABatchThatCannotBeDivided) {
   const TinySetup tiny;
   for (const Outcome& outcome : TwoRanks(tiny, "--set data.batch_size=5").run_both()) {
-    expect_error(outcome, exit_code::kUserError,
-                 "data.batch_size: must be a multiple of 2 \\(2 ranks with 1 micro-batches each\\), "
-                 "got 5; change it, optimizer.accumulation or the number of ranks");
+    expect_error(
+        outcome, exit_code::kUserError,
+        "data.batch_size: must be a multiple of 2 \\(2 ranks with 1 micro-batches each\\), "
+        "got 5; change it, optimizer.accumulation or the number of ranks");
   }
   EXPECT_FALSE(fs::exists(tiny.run()));
 }
 
 TEST(BadRanks, AnotherBuildOfTheProgram) {
   const TinySetup tiny;
-  for (const Outcome& outcome :
-       TwoRanks(tiny).run_both(other_build(tiny.root()))) {
+  for (const Outcome& outcome : TwoRanks(tiny).run_both(other_build(tiny.root()))) {
     expect_error(outcome, exit_code::kUserError,
                  "rank 1 \\(host .+\\) differs from rank 0 \\(host .+\\) in the build of gear: "
                  "[0-9a-f]{40}, not [0-9a-f]{40}; start the same program with the same "
@@ -139,8 +140,8 @@ TEST(BadRanks, ARunFolderThatIsNotShared) {
   for (const Outcome& outcome : TwoRanks(tiny, "--set run_dir=own").run_both()) {
     expect_error(outcome, exit_code::kUserError,
                  "own: is not shared between rank 0 on .+ and rank 1 on .+: rank 1 does not see "
-                       ".lock of rank 0; choose a folder on a file system that all ranks have "
-                       "mounted there");
+                 ".lock of rank 0; choose a folder on a file system that all ranks have "
+                 "mounted there");
   }
 }
 
