@@ -10,6 +10,7 @@
 
 #include "cli/gear_process.h"
 #include "gear/dist/lost_rank.h"
+#include "project_folders.h"
 
 namespace gear::cli::testing {
 namespace {
