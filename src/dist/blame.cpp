@@ -107,8 +107,9 @@ bool others_wait(int64_t own, const std::vector<RankSign>& before,
                  const std::vector<RankSign>& after) {
   for (size_t rank = 0; rank < after.size(); ++rank) {
     if (static_cast<int64_t>(rank) == own) continue;
-    const bool waits = before[rank].waiting && after[rank].waiting;
-    if (!waits || before[rank].collectives != after[rank].collectives) return false;
+    const RankSign &then = before[rank], &now = after[rank];
+    const bool waits = then.waiting && now.waiting && then.collectives == now.collectives;
+    if (!waits || then.beats == now.beats) return false;
   }
   return true;
 }

@@ -50,7 +50,7 @@ std::vector<std::string> texts_at(const std::vector<std::string>& keys, const Wo
 
 /// Waits for the texts of all ranks, or until the others wait for this one somewhere else.
 bool others_come(const std::vector<std::string>& keys, const World::Group& group) {
-  constexpr auto kBetweenLooks = std::chrono::seconds(4);  // each of them beats in that time
+  constexpr auto kBetweenLooks = std::chrono::seconds(2);  // each of them beats in that time
   Board board(group.placement);
   auto before = board.signs();
   auto looked_at = std::chrono::steady_clock::now();

@@ -109,6 +109,12 @@ TEST(OthersWait, NotWhenOneOfThemGoesOn) {
   EXPECT_FALSE(others_wait(0, looks.before, looks.after));
 }
 
+TEST(OthersWait, NotWhenOneOfThemIsSilent) {
+  Looks looks = all_waiting();
+  looks.after[2].beats = looks.before[2].beats;
+  EXPECT_FALSE(others_wait(0, looks.before, looks.after));
+}
+
 TEST(ProcessState, IsSeenOnThisMachine) {
   const pid_t child = ::fork();
   if (child == 0) {

@@ -21,8 +21,9 @@ using ::testing::Not;
 constexpr auto kTimeout = seconds(4);
 
 /// Three common steps; then `mishap` happens on one rank while the others go on.
-Launched launch_with(int64_t unlucky, const std::function<void(const World&)>& mishap) {
-  return launch_ranks(3, kTimeout, [&](const World& world) {
+Launched launch_with(int64_t unlucky, const std::function<void(const World&)>& mishap,
+                     seconds timeout = kTimeout) {
+  return launch_ranks(3, timeout, [&](const World& world) {
     for (int step = 1;; ++step) {
       world.doing("step " + std::to_string(step));
       if (step == 4 && world.rank() == unlucky) mishap(world);
@@ -92,11 +93,12 @@ TEST_P(Unlucky, ARankThatFailsIsNamedWithItsReason) {
 }
 
 TEST_P(Unlucky, ARankThatFailsAmidCollectivesIsNamedWithItsReason) {
-  const Launched launched = launch_with(GetParam(), [](const World& world) {
+  const auto mishap = [](const World& world) {
     EXPECT_THAT(world.share_failure("out of cheese"), ::testing::ElementsAre("out of cheese"));
     EXPECT_TRUE(world.is_stopping());
     fail("out of cheese");
-  });
+  };
+  const Launched launched = launch_with(GetParam(), mishap, seconds(60));
   EXPECT_EQ(launched.code, exit_code::kUserError) << launched.err;
   EXPECT_THAT(launched.err, ContainsRegex("error: " + named(GetParam()) + "failed: out of cheese"));
   EXPECT_THAT(launched.err, Not(HasSubstr("has not answered")));
