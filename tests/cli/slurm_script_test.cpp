@@ -22,14 +22,16 @@ class Job {
  public:
   Job() {
     write_program("srun", "echo \"$@\" >>srun.txt; exit $SRUN_STATUS");
-    write_program("scontrol", "echo \"$@\" >>scontrol.txt");
+    write_program("scontrol",
+                  "[ $1 = show ] && echo \"   JobState=$JOB_STATE Reason=None\" || "
+                  "echo \"$@\" >>scontrol.txt");
   }
 
   /// The exit code of the job, the time that it runs.
-  int run(int srun_status, int restarts = 0) {
+  int run(int srun_status, int restarts = 0, const std::string& state = "RUNNING") {
     const std::string command =
         "cd '" + root().string() +
-        "' && PATH=$PWD:$PATH SRUN_STATUS=" + std::to_string(srun_status) +
+        "' && PATH=$PWD:$PATH SRUN_STATUS=" + std::to_string(srun_status) + " JOB_STATE=" + state +
         " GEAR= SLURM_JOB_ID=7 SLURM_RESTART_COUNT=" + std::to_string(restarts) +
         " bash " GEAR_SOURCE_DIR "/scripts/slurm/train.sbatch 'a b.yaml' --set x=1 >>log.txt";
     return WEXITSTATUS(std::system(command.c_str()));
@@ -80,6 +82,15 @@ TEST(SlurmScript, ARunThatSavedGoesBackIntoTheQueueAsOftenAsItTakes) {
   EXPECT_EQ(job.requeues(), 20);
   EXPECT_THAT(job.text("log.txt"),
               HasSubstr("exit code 75 after 19 restarts: the job goes back into the queue"));
+}
+
+TEST(SlurmScript, ACancelledJobEnds) {
+  Job job;
+  for (const std::string state : {"CANCELLED", "COMPLETING", "PENDING"}) {  // or is in the queue
+    EXPECT_EQ(job.run(exit_code::kInterrupted, 0, state), exit_code::kInterrupted);
+    EXPECT_EQ(job.run(exit_code::kRankLost, 0, state), exit_code::kRankLost);
+  }
+  EXPECT_EQ(job.requeues(), 0);
 }
 
 TEST(SlurmScript, ARunThatLosesRanksStartsAgainFiveTimes) {
