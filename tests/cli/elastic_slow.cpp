@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "cli/rank_processes.h"
 #include "cli/same_run.h"
 #include "slow_scale.h"
 
@@ -97,10 +98,10 @@ TEST(Elastic, ASignalToOneRankStopsAllWithOneCheckpoint) {
   auto settings = deterministic_settings(100000);
   settings.back() = "output.checkpoint_every=0";
   GearProcess process(tiny.root(), tiny.train_arguments(settings, ranks(2)));
-  while (process.running() && !fs::exists(tiny.run() / "metrics.jsonl")) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  process.kill(SIGUSR1);
+  ASSERT_TRUE(makes_progress(tiny, process));
+  const auto children = children_of(process.id());
+  ASSERT_EQ(children.size(), 2U);
+  ::kill(children[1], SIGUSR1);
   const Outcome outcome = process.wait();
   EXPECT_EQ(outcome.exit_code, exit_code::kInterrupted) << outcome.err;
   EXPECT_EQ(names_in(tiny.run() / "checkpoints").size(), 1U);
