@@ -37,11 +37,13 @@ struct TrainOptions {
 
 /// Reconstruction scores on the held-out set, live and averaged.
 train::Metrics evaluate(const train::RunConfig& config, train::Recipe& recipe,
-                        data::ValidationLoader& loader) {
+                        data::ValidationLoader& loader, const dist::World& world) {
+  const bool divided = config.parallel.shard != train::ShardMode::kNone;
   train::Metrics metrics;
   for (const bool ema : {false, true}) {
-    const auto scores = eval::measure_reconstruction(*recipe.sampling_pair(ema).tokenizer, loader,
-                                                     config.output.eval_images);
+    const auto scores =
+        eval::measure_reconstruction(*recipe.sampling_pair(ema).tokenizer, loader,
+                                     config.output.eval_images, divided ? world : dist::World());
     const std::string prefix = ema ? "vq_val_ema/" : "vq_val/";
     metrics.add(prefix + "l1", scores.l1);
     metrics.add(prefix + "psnr", scores.psnr);
@@ -136,7 +138,7 @@ int train_as_rank(const ResolvedRun& run, const train::Resume& resume, const dis
   std::optional<data::ValidationLoader> validation;
   if (config.output.eval_every > 0) {
     validation.emplace(held_out, config.data, whole_set(share));
-    hooks.evaluate = [&](int64_t) { return evaluate(config, *built.recipe, *validation); };
+    hooks.evaluate = [&](int64_t) { return evaluate(config, *built.recipe, *validation, world); };
   }
   const bool resumed = folder.start().has_value();
   if (!resumed) expect_own_indices(run.data, *built.recipe);

@@ -103,4 +103,15 @@ std::string blame(const std::vector<RankHome>& homes, const Looks& looks) {
   });
 }
 
+bool others_wait(int64_t own, const std::vector<RankSign>& before,
+                 const std::vector<RankSign>& after) {
+  for (size_t rank = 0; rank < after.size(); ++rank) {
+    if (static_cast<int64_t>(rank) == own) continue;
+    const RankSign &then = before[rank], &now = after[rank];
+    const bool waits = then.waiting && now.waiting && then.collectives == now.collectives;
+    if (!waits || then.beats == now.beats) return false;
+  }
+  return true;
+}
+
 }  // namespace gear::dist

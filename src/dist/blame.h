@@ -30,4 +30,8 @@ struct Looks {
 /// in an earlier one. Empty when none of these is the reason.
 std::string blame(const std::vector<RankHome>& homes, const Looks& looks);
 
+/// Whether all ranks but `own` live and wait for others, each in the same collective at both looks.
+bool others_wait(int64_t own, const std::vector<RankSign>& before,
+                 const std::vector<RankSign>& after);
+
 }  // namespace gear::dist

@@ -39,6 +39,8 @@ class Monitor {
   [[noreturn]] void give_up(const std::string& words);
   /// Tells the other ranks that this one ends with an error; they stop and name it.
   void fail_others(const std::string& sentence);
+  /// Whether the ranks have agreed to stop.
+  bool is_stopping() const { return verdict().has_value(); }
 
  private:
   using Clock = std::chrono::steady_clock;

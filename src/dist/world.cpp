@@ -2,10 +2,14 @@
 
 #include <ATen/ops/empty.h>
 
+#include <chrono>
+#include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <utility>
 
 #include "dist/awaiting.h"
+#include "dist/blame.h"
+#include "dist/board.h"
 
 namespace gear::dist {
 namespace {
@@ -24,6 +28,41 @@ Pending begin(const std::shared_ptr<const World::Group>& group, Start&& start) {
     awaiting(*group, [&] { work->wait(); });
     if (!group->options.device.is_cpu()) group->monitor->activity().expect_gpu(mark_gpu);
   });
+}
+
+/// Begins to share texts: gives the keys of all ranks in the store.
+std::vector<std::string> begin_share(const World::Group& group) {
+  const std::string round = "share/" + std::to_string(group.shared_texts++) + "/";
+  std::vector<std::string> keys;
+  for (int64_t rank = 0; rank < group.size; ++rank) keys.push_back(round + std::to_string(rank));
+  group.monitor->activity().enter();
+  return keys;
+}
+
+/// Waits for the texts of all ranks.
+std::vector<std::string> texts_at(const std::vector<std::string>& keys, const World::Group& group) {
+  std::vector<std::string> texts;
+  for (const auto& bytes : group.store->multiGet(keys)) {
+    texts.emplace_back(bytes.begin(), bytes.end());
+  }
+  return texts;
+}
+
+/// Waits for the texts of all ranks, or until the others wait for this one somewhere else.
+bool others_come(const std::vector<std::string>& keys, const World::Group& group) {
+  constexpr auto kBetweenLooks = std::chrono::seconds(2);  // each of them beats in that time
+  Board board(group.placement);
+  auto before = board.signs();
+  auto looked_at = std::chrono::steady_clock::now();
+  while (!group.store->check(keys)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (std::chrono::steady_clock::now() - looked_at < kBetweenLooks) continue;
+    auto after = board.signs();
+    if (others_wait(group.placement.rank, before, after)) return false;
+    before = std::move(after);
+    looked_at = std::chrono::steady_clock::now();
+  }
+  return true;
 }
 
 }  // namespace
@@ -110,17 +149,21 @@ void World::barrier() const {
 
 std::vector<std::string> World::share(const std::string& text) const {
   if (is_single()) return {text};
-  const std::string round = "share/" + std::to_string(group_->shared_texts++) + "/";
-  std::vector<std::string> keys;
-  for (int64_t other = 0; other < size(); ++other) keys.push_back(round + std::to_string(other));
-  group_->monitor->activity().enter();
+  const auto keys = begin_share(*group_);
   return awaiting(*group_, [&] {
     group_->store->set(keys[static_cast<size_t>(rank())], text);
-    std::vector<std::string> texts;
-    for (const auto& bytes : group_->store->multiGet(keys)) {
-      texts.emplace_back(bytes.begin(), bytes.end());
-    }
-    return texts;
+    return texts_at(keys, *group_);
+  });
+}
+
+std::vector<std::string> World::share_failure(const std::string& sentence) const {
+  if (is_single() || sentence.empty()) return share(sentence);
+  const auto keys = begin_share(*group_);
+  return awaiting(*group_, [&] {
+    group_->store->set(keys[static_cast<size_t>(rank())], sentence);
+    if (others_come(keys, *group_)) return texts_at(keys, *group_);
+    fail_others(sentence);
+    return std::vector<std::string>{sentence};
   });
 }
 
@@ -139,6 +182,8 @@ void World::fail_others(const std::string& sentence) const {
   const std::string first_line = sentence.substr(0, sentence.find('\n'));  // no stack trace
   if (group_) group_->monitor->fail_others("failed: " + first_line);
 }
+
+bool World::is_stopping() const { return group_ && group_->monitor->is_stopping(); }
 
 World World::split(int64_t color) const {
   if (is_single()) return {};

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "eval/shared_batches.h"
+
 namespace gear::eval {
 namespace {
 
@@ -42,7 +44,8 @@ ReconstructionScores reconstruction_scores(const Tensor& images, const Tensor& r
 }
 
 ReconstructionSummary measure_reconstruction(models::Tokenizer& tokenizer,
-                                             data::ValidationLoader& loader, int64_t max_images) {
+                                             data::ValidationLoader& loader, int64_t max_images,
+                                             const dist::World& world) {
   const at::NoGradGuard no_grad;
   const bool was_training = tokenizer.is_training();
   tokenizer.eval();
@@ -50,7 +53,7 @@ ReconstructionSummary measure_reconstruction(models::Tokenizer& tokenizer,
   const auto device = tokenizer.parameters().front().device();
   ReconstructionSummary summary;
   while (max_images == 0 || summary.images < max_images) {
-    const auto batch = loader.next();
+    const auto batch = next_of_all(loader, world);
     if (!batch) break;
     auto images = models::to_signed_unit(batch->images.to(device));
     if (max_images > 0) images = images.slice(0, 0, max_images - summary.images);

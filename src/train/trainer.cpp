@@ -12,6 +12,7 @@
 #include "gear/core/log.h"
 #include "gear/core/random.h"
 #include "gear/core/text.h"
+#include "gear/dist/lost_rank.h"
 #include "train/run_log.h"
 
 namespace gear::train {
@@ -141,22 +142,27 @@ void Trainer::failing_together(Action&& action) {
   std::string sentence;
   try {
     action();
+  } catch (const dist::LostRank&) {  // all know of that
+    throw;
   } catch (const std::exception& error) {
     own = std::current_exception();
     sentence = error.what();
   }
-  sentence = dist::first_of_ranks(sentence, folder_.world());
+  const auto sentences = folder_.world().share_failure(sentence);
   if (own) std::rethrow_exception(own);
-  if (!sentence.empty()) fail("another rank failed: ", sentence);
+  for (const std::string& other : sentences) {
+    if (!other.empty()) fail("another rank failed: ", other);
+  }
 }
 
 /// Runs what stands between two steps; when it fails, the steps done are saved before the error
-/// goes on.
+/// goes on, unless the ranks cannot save together any more.
 template <class Action>
 auto Trainer::saving_on_error(Action&& action) {
   try {
     return action();
   } catch (const std::exception&) {
+    if (folder_.world().is_stopping()) throw;
     try {
       save_unsaved();
       finish_saving();
@@ -257,20 +263,25 @@ std::filesystem::path Trainer::preview_path() const {
 void Trainer::evaluate_and_preview() {
   const int64_t step = position_.step;
   if (!evaluation_due() && !preview_due()) return;
+  if (config_.parallel.shard == ShardMode::kFull && !folder_.world().is_single()) {
+    // Blocks are brought together as they run: a rank that fails amid that cannot save any more.
+    save_unsaved();
+    finish_saving();
+  }
   folder_.world().doing("evaluation after step " + std::to_string(step));
   const OpenNetworks whole(recipe_);
-  failing_together([&] {
-    if (evaluation_due()) {
-      log_->evaluation(step, hooks_.evaluate(step).host_values());
-      evaluated_step_ = step;
-    }
-    if (preview_due()) {
+  if (evaluation_due()) {
+    failing_together([&] { log_->evaluation(step, hooks_.evaluate(step).host_values()); });
+    evaluated_step_ = step;
+  }
+  if (preview_due()) {
+    failing_together([&] {
       const bool first = folder_.world().is_first();
       hooks_.preview(step, first ? preview_path() : std::filesystem::path());
       if (first) log_->preview(step, preview_path());
-      previewed_step_ = step;
-    }
-  });
+    });
+    previewed_step_ = step;
+  }
 }
 
 }  // namespace gear::train

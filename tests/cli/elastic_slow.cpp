@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "cli/rank_processes.h"
 #include "cli/same_run.h"
 #include "slow_scale.h"
 
@@ -40,6 +41,25 @@ TEST(Elastic, ChangingTheNumberOfRanksChangesNoBit) {
   EXPECT_EQ(timeless_metrics(tiny.run()), timeless_metrics(undisturbed));
 }
 
+/// Whether a checkpoint is being written there, or was when its writer died.
+bool is_saving(const fs::path& run) {
+  std::error_code gone;
+  for (fs::directory_iterator entry(run / "checkpoints", gone), end; !gone && entry != end;
+       entry.increment(gone)) {
+    if (entry->path().extension() == ".partial") return true;
+  }
+  return false;
+}
+
+/// Waits for the next save, behind what an earlier one has left.
+void wait_for_save(const fs::path& run, const GearProcess& process) {
+  for (const bool saving : {false, true}) {
+    while (is_saving(run) != saving && process.running()) {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  }
+}
+
 TEST(Elastic, KilledAtRandomOnTwoRanksItEndsBitForBit) {
   const TinySetup tiny;
   constexpr int64_t kSteps = 40;
@@ -49,14 +69,21 @@ TEST(Elastic, KilledAtRandomOnTwoRanksItEndsBitForBit) {
   const fs::path undisturbed = train_undisturbed(tiny, settings);
 
   RandomStream stream(5);
-  int kills = 0;
-  const int wanted = scaled(8);
-  while (kills < wanted) {
+  int64_t kills = 0, within_saves = 0;  // at least a third of them
+  const int64_t wanted = scaled(9);
+  while (kills < wanted || 3 * within_saves < kills) {
     fs::remove_all(tiny.run() / "checkpoints" / last);  // go on for as long as it takes
     GearProcess process(tiny.root(), tiny.train_arguments(settings, ranks(2)));
-    std::this_thread::sleep_for(std::chrono::milliseconds(stream.integer(200, 4000)));
+    if (3 * within_saves <= kills) {
+      wait_for_save(tiny.run(), process);
+      std::this_thread::sleep_for(std::chrono::microseconds(stream.integer(0, 3000)));
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(stream.integer(200, 4000)));
+    }
     process.kill(SIGKILL);
-    if (process.wait().exit_code == -SIGKILL) ++kills;
+    if (process.wait().exit_code != -SIGKILL) continue;
+    ++kills;
+    if (is_saving(tiny.run())) ++within_saves;
   }
   const Outcome outcome = tiny.train(settings, ranks(2));
   ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
@@ -71,10 +98,10 @@ TEST(Elastic, ASignalToOneRankStopsAllWithOneCheckpoint) {
   auto settings = deterministic_settings(100000);
   settings.back() = "output.checkpoint_every=0";
   GearProcess process(tiny.root(), tiny.train_arguments(settings, ranks(2)));
-  while (process.running() && !fs::exists(tiny.run() / "metrics.jsonl")) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  process.kill(SIGUSR1);
+  ASSERT_TRUE(makes_progress(tiny, process));
+  const auto children = children_of(process.id());
+  ASSERT_EQ(children.size(), 2U);
+  ::kill(children[1], SIGUSR1);
   const Outcome outcome = process.wait();
   EXPECT_EQ(outcome.exit_code, exit_code::kInterrupted) << outcome.err;
   EXPECT_EQ(names_in(tiny.run() / "checkpoints").size(), 1U);

@@ -84,6 +84,22 @@ TEST(SeveralRanks, PreviewsAndEvaluationsAreThoseOfOneProcess) {
   }
 }
 
+TEST(SeveralRanks, APreviewThatCannotBeWrittenEndsAllAndLosesNoStep) {
+  const TinySetup tiny;
+  for (const std::string shard : {"none", "full"}) {
+    const fs::path run = tiny.root() / shard;
+    const fs::path picture = run / "samples" / "step-00000001.png";
+    fs::create_directories(picture / "in the way");
+    auto settings = settings_for(run.string(), shard);
+    settings.insert(settings.end(), {"output.preview_every=1", "output.preview_images=2"});
+    const Outcome outcome = tiny.train(settings, {"--nproc-per-node", "2"});
+    EXPECT_EQ(outcome.exit_code, exit_code::kUserError) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("error: " + picture.string()));
+    EXPECT_THAT(outcome.err, HasSubstr("error: another rank failed: " + picture.string()));
+    EXPECT_EQ(names_in(run / "checkpoints"), std::set<std::string>{"step-00000001"});
+  }
+}
+
 TEST(SeveralRanks, ABatchThatCannotBeDividedIsRefusedInOneSentence) {
   const TinySetup tiny;
   const Outcome outcome = tiny.train({"data.batch_size=5"}, {"--nproc-per-node", "2"});

@@ -95,6 +95,26 @@ TEST(Blame, OfManyRanksTheFirstFewAreNamed) {
   EXPECT_TRUE(sentence.ends_with("; and so on, 1024 ranks in all")) << sentence;
 }
 
+TEST(OthersWait, WhenEachOfThemStaysInOneCollective) {
+  Looks looks = all_waiting();
+  looks.before[1].waiting = looks.after[1].waiting = false;
+  looks.after[2].collectives = looks.before[2].collectives = 120;  // not that of rank 0
+  EXPECT_TRUE(others_wait(1, looks.before, looks.after));
+  EXPECT_FALSE(others_wait(0, looks.before, looks.after));  // rank 1 is on its way
+}
+
+TEST(OthersWait, NotWhenOneOfThemGoesOn) {
+  Looks looks = all_waiting();
+  looks.after[2].collectives += 1;
+  EXPECT_FALSE(others_wait(0, looks.before, looks.after));
+}
+
+TEST(OthersWait, NotWhenOneOfThemIsSilent) {
+  Looks looks = all_waiting();
+  looks.after[2].beats = looks.before[2].beats;
+  EXPECT_FALSE(others_wait(0, looks.before, looks.after));
+}
+
 TEST(ProcessState, IsSeenOnThisMachine) {
   const pid_t child = ::fork();
   if (child == 0) {

@@ -21,8 +21,9 @@ using ::testing::Not;
 constexpr auto kTimeout = seconds(4);
 
 /// Three common steps; then `mishap` happens on one rank while the others go on.
-Launched launch_with(int64_t unlucky, const std::function<void(const World&)>& mishap) {
-  return launch_ranks(3, kTimeout, [&](const World& world) {
+Launched launch_with(int64_t unlucky, const std::function<void(const World&)>& mishap,
+                     seconds timeout = kTimeout) {
+  return launch_ranks(3, timeout, [&](const World& world) {
     for (int step = 1;; ++step) {
       world.doing("step " + std::to_string(step));
       if (step == 4 && world.rank() == unlucky) mishap(world);
@@ -59,7 +60,7 @@ TEST_P(Unlucky, AStoppedRankIsNamedAndKilled) {
   const Launched launched = launch_with(GetParam(), stop);
   expect_blamed(launched, GetParam(),
                 "has not answered for [0-9]+ s, for it is stopped by a signal; its last sign was "
-                "step [34]");
+                "(step [34]|the start)");
   EXPECT_THAT(launched.err, ContainsRegex("error: rank " + std::to_string(GetParam()) +
                                           " \\(process [0-9]+\\) did not end within 30 s"));
 }
@@ -89,6 +90,18 @@ TEST_P(Unlucky, ARankThatFailsIsNamedWithItsReason) {
   EXPECT_THAT(launched.err, ContainsRegex("error: " + named(GetParam()) + "failed: out of cheese"));
   EXPECT_THAT(launched.err, ContainsRegex("error: rank " + std::to_string(GetParam()) +
                                           " \\(process [0-9]+\\) ended with exit code 2"));
+}
+
+TEST_P(Unlucky, ARankThatFailsAmidCollectivesIsNamedWithItsReason) {
+  const auto mishap = [](const World& world) {
+    EXPECT_THAT(world.share_failure("out of cheese"), ::testing::ElementsAre("out of cheese"));
+    EXPECT_TRUE(world.is_stopping());
+    fail("out of cheese");
+  };
+  const Launched launched = launch_with(GetParam(), mishap, seconds(60));
+  EXPECT_EQ(launched.code, exit_code::kUserError) << launched.err;
+  EXPECT_THAT(launched.err, ContainsRegex("error: " + named(GetParam()) + "failed: out of cheese"));
+  EXPECT_THAT(launched.err, Not(HasSubstr("has not answered")));
 }
 
 TEST_P(Unlucky, ARankThatLeavesIsNamed) {

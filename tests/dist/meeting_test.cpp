@@ -1,13 +1,12 @@
 #include "dist/meeting.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <future>
 
 #include "dist/launch_environment.h"
+#include "dist/silent_listener.h"
 #include "gear/dist/lost_rank.h"
 #include "io/temporary_folder.h"
 
@@ -18,6 +17,7 @@ using io::error_of;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::EndsWith;
+using testing::SilentListener;
 using ::testing::StartsWith;
 
 Placement rank_of(int64_t rank, int64_t size, uint16_t port) {
@@ -27,26 +27,6 @@ Placement rank_of(int64_t rank, int64_t size, uint16_t port) {
   placement.master_port = port;
   return placement;
 }
-
-/// A program that listens on a port and never answers.
-class Listener {
- public:
-  Listener() : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    socklen_t length = sizeof(address);
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::bind(descriptor_, generic, length), 0);
-    EXPECT_EQ(::listen(descriptor_, 8), 0);
-    EXPECT_EQ(::getsockname(descriptor_, generic, &length), 0);
-    port = ntohs(address.sin_port);
-  }
-  ~Listener() { ::close(descriptor_); }
-  uint16_t port = 0;
-
- private:
-  int descriptor_;
-};
 
 TEST(Meeting, AllRanksLearnWhereEachOfThemRuns) {
   const uint16_t port = free_port();
@@ -79,7 +59,7 @@ TEST(Meeting, NamesRankZeroWhenItDoesNotCome) {
 }
 
 TEST(Meeting, NamesAPortInUse) {
-  const Listener other;
+  const SilentListener other;
   EXPECT_EQ(error_of([&] { meet(rank_of(0, 2, other.port), seconds(1)); }),
             "rank 0 of 2: port " + std::to_string(other.port) +
                 " of this machine is in use by another program, perhaps another run; choose "
@@ -87,7 +67,7 @@ TEST(Meeting, NamesAPortInUse) {
 }
 
 TEST(Meeting, IsNotHeldUpByAProgramThatDoesNotAnswer) {
-  const Listener other;
+  const SilentListener other;
   EXPECT_EQ(error_of([&] { meet(rank_of(1, 2, other.port), seconds(1)); }),
             "rank 1 of 2: what listens at 127.0.0.1:" + std::to_string(other.port) +
                 " has not answered within 1 s; rank 0 is stopped, or another program listens "

@@ -102,6 +102,15 @@ TEST(World, BroadcastsAndSharesTexts) {
   });
 }
 
+TEST(World, SharesTheFailureOfOneRank) {
+  run_ranks(3, [](const World& world) {
+    const std::string own = world.rank() == 1 ? "out of cheese" : "";
+    EXPECT_THAT(world.share_failure(own), ElementsAre("", "out of cheese", ""));
+    EXPECT_FALSE(world.is_stopping());
+    world.barrier();
+  });
+}
+
 TEST(World, SplitsByColor) {
   run_ranks(4, [](const World& world) {
     const World half = world.split(world.rank() % 2);

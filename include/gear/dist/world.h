@@ -64,12 +64,19 @@ class World {
   /// The texts of all ranks, through the store: for what is rare and small.
   std::vector<std::string> share(const std::string& text) const;
 
+  /// As share(), for the sentence of what has failed on this rank, "" when nothing has. A rank may
+  /// have failed amid collectives, which the others still wait in: they cannot come here, so they
+  /// stop instead, naming it (see fail_others()), and its own sentence is all that it gets.
+  std::vector<std::string> share_failure(const std::string& sentence) const;
+
   /// What this rank does from now on, as others will name it if it hangs: "step 12". A rank that
   /// goes on for long without any collective should call it now and then.
   void doing(const std::string& what) const;
   /// To be called before this rank ends with an error that the others do not have: they stop, too,
   /// and name it. Not a collective.
   void fail_others(const std::string& sentence) const;
+  /// Whether the ranks have agreed to stop: collectives are of no use any more.
+  bool is_stopping() const;
 
   /// A new side board of this world. Every rank must ask for as many of them.
   SideBoard side_board() const;

@@ -5,6 +5,7 @@
 
 #include "gear/core/tensor.h"
 #include "gear/data/loader.h"
+#include "gear/dist/world.h"
 #include "gear/models/tokenizers/tokenizer.h"
 
 // B images, S image side
@@ -32,8 +33,11 @@ struct ReconstructionSummary {
 };
 
 /// Runs the tokenizer in eval mode (its mode is restored) over the set from its start, at most
-/// `max_images` (0: all).
+/// `max_images` (0: all). A tokenizer that is divided among ranks needs them all, each with a
+/// loader of the whole set; `world` is theirs, and what fails
+/// while one of them reads fails on all.
 ReconstructionSummary measure_reconstruction(models::Tokenizer& tokenizer,
-                                             data::ValidationLoader& loader, int64_t max_images);
+                                             data::ValidationLoader& loader, int64_t max_images,
+                                             const dist::World& world = {});
 
 }  // namespace gear::eval
