@@ -13,8 +13,8 @@
 #include "gear/io/torch_archive.h"
 #include "gear/io/weights.h"
 #include "golden_runner/golden_case.h"
-#include "io/advice.h"
 #include "io/peak_memory.h"
+#include "io/says_what_to_do.h"
 
 namespace gear::golden {
 namespace {

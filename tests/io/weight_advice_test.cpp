@@ -1,5 +1,5 @@
-// What is said of weight files that cannot be read: over every malformed file of the golden case and
-// all that the fuzzers have collected.
+// What is said of weight files that cannot be read: over every malformed file of the golden case
+// and all that the fuzzers have collected.
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "gear/io/weight_parts.h"
 #include "gear/io/weights.h"
-#include "io/advice.h"
+#include "io/says_what_to_do.h"
 #include "io/temporary_folder.h"
 #include "project_folders.h"
 
