@@ -94,6 +94,7 @@ std::string wrapper_text(const File& file) {
 std::string file_kind(const io::WeightFile& weights, const std::vector<InspectedPart>& parts) {
   const File file{weights, parts};
   if (parts.empty()) return "no tensors";
+  if (weights.format == "folders of weights") return "several networks, a folder for each";
   const std::string told = told_by_layout(file);
   if (weights.format == "TorchScript") {
     return "TorchScript archive" + (told.empty() ? "" : ": " + told);

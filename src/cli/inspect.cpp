@@ -56,7 +56,8 @@ void add_inspect_command(CLI::App& app, int& exit_status) {
       "inspect", "Tell what is in a run folder, a checkpoint or a weight file, or compare two.");
   CLI::Option* path = command->add_option(
       "path", options->path,
-      "Run folder, checkpoint folder, .safetensors, .pt, .pth, .ckpt or .bin, or a folder with one");
+      "Run folder, checkpoint folder, .safetensors, .pt, .pth, .ckpt or .bin, or a folder with one, "
+      "or with a folder for each network");
   command
       ->add_option("--diff", *pair,
                    "Compare two of these instead, each PATH or PATH#PART; the exit code is 0 when "

@@ -68,7 +68,7 @@ Side open_side(const std::string& text, const InspectOptions& options) {
       const std::string name = prefix + io::plain_weight_name(tensor.name);
       if (!side.tensors.emplace(name, tensor).second) {
         fail(text, ": ", tensor.name, " and another tensor are both ", name,
-             " without the prefixes of torch.compile and data parallelism");
+             " without the prefixes of torch.compile and data parallelism; save one of them alone");
       }
     }
   }

@@ -54,6 +54,12 @@ InspectedFile look_at_file(const InspectOptions& options) {
   return result;
 }
 
+/// What a key that takes weights would be given for this part.
+std::string path_of(const InspectedPart& part, const InspectOptions& options) {
+  const fs::path folder = fs::path(options.path) / part.part.name;
+  return !part.part.name.empty() && fs::is_directory(folder) ? folder.string() : options.path;
+}
+
 /// The keys of the configuration with which gear would read the file, each once.
 void print_keys(const InspectedFile& file, const InspectOptions& options) {
   std::set<std::string> printed;
@@ -63,7 +69,9 @@ void print_keys(const InspectedFile& file, const InspectOptions& options) {
   };
   for (const InspectedPart& part : file.parts) {
     for (const auto& [key, value] : part.guess.keys) print_once(key + ": " + value);
-    if (!part.guess.path_key.empty()) print_once(part.guess.path_key + ": " + options.path);
+    if (!part.guess.path_key.empty()) {
+      print_once(part.guess.path_key + ": " + path_of(part, options));
+    }
     if (!part.guess.untold.empty()) print_once("not told by the file: " + part.guess.untold);
   }
 }

@@ -39,7 +39,7 @@ std::string_view header_text(const MappedFile& file) {
   const uint64_t available = file.size() - kLengthBytes;
   if (length > available) {
     fail(file.path(), ": the header should have ", length, " bytes, but only ", available,
-         " follow; the file is truncated or not a safetensors file");
+         " follow; the file is truncated or not a safetensors file, fetch or copy it again");
   }
   if (length > kMaxHeaderBytes) {
     fail(file.path(), ": the header claims ", length, " bytes, the format allows ",
@@ -102,7 +102,7 @@ TensorInfo read_info(const std::string& where, const Json& entry, uint64_t data_
   if (begin > end) fail(where, ": data_offsets ", offsets->dump(), " run backwards");
   if (end > data_bytes) {
     fail(where, ": data_offsets ", offsets->dump(), " leave the file, which has ", data_bytes,
-         " bytes of data; it is truncated or damaged");
+         " bytes of data; it is truncated or damaged, fetch or copy it again");
   }
   if (end - begin != bytes) {
     fail(where, ": ", safetensors_dtype_name(info.dtype), " ", sizes_string(info.shape), " needs ",

@@ -36,7 +36,8 @@ class StructureCheck : public nlohmann::json_sax<Json> {
   bool string(std::string&) override { return true; }
   bool binary(Json::binary_t&) override { return true; }
   bool parse_error(size_t, const std::string&, const Json::exception& error) override {
-    fail(name_, " is not valid JSON (", error.what(), "); the file is damaged or of another kind");
+    fail(name_, " is not valid JSON (", error.what(),
+         "); the file is damaged or of another kind, fetch or copy it again");
   }
 
  private:

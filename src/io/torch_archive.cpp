@@ -157,7 +157,9 @@ class LegacyReader {
   uint64_t read_storage(const std::string& key, StorageEntry& entry, uint64_t at) {
     int64_t count = 0;
     const uint64_t left = file_->size() - at;
-    if (left < sizeof count) fail("ends before storage ", key, "; it is truncated");
+    if (left < sizeof count) {
+      fail("ends before storage ", key, "; it is truncated, fetch or copy it again");
+    }
     std::memcpy(&count, file_->data() + at, sizeof count);
     if (count != entry.count) {
       fail("storage ", key, " has ", count, " elements, the pickle says ", entry.count);

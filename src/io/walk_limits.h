@@ -16,7 +16,8 @@ class WalkLimits {
     name_bytes_ += name.size();
     if (depth > kMaxDepth || ++visits_ > kMaxVisits || name_bytes_ > kMaxNameBytes) {
       fail(
-          "the values are nested deeper, shared more often or named longer than in any checkpoint");
+          "the values are nested deeper, shared more often or named longer than in any checkpoint; "
+          "save the state_dict alone");
     }
   }
 

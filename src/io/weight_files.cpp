@@ -43,7 +43,7 @@ void expect_beside(const MappedFile& index, const std::string& tensor, const std
   const fs::path path = index.path();
   if (shard.empty() || fs::path(shard).filename() != shard) {
     fail(index.path(), ": ", tensor, ": expected the name of a file beside it, found '", shard,
-         "'");
+         "'; fetch the index again");
   }
   if (!fs::exists(path.parent_path() / shard)) {
     fail(index.path(), ": ", tensor, " is in ", shard,
@@ -55,8 +55,29 @@ void expect_beside(const MappedFile& index, const std::string& tensor, const std
 void expect_no_index(const MappedFile& index, const std::string& shard) {
   const auto path = fs::path(index.path()).parent_path() / shard;
   if (content_of(*MappedFile::open(path)) == WeightContent::kIndex) {
-    fail(path.string(), ": an index must not name another index");
+    fail(path.string(), ": an index must not name another index; fetch both again");
   }
+}
+
+/// The names in a folder that can be those of its weights: one of Hugging Face's or of an index
+/// alone where there is one, else all that end like a weight file.
+std::vector<std::string> weight_files_in(const fs::path& folder) {
+  for (const char* name : {"model.safetensors.index.json", "model.safetensors",
+                           "pytorch_model.bin.index.json", "pytorch_model.bin"}) {
+    if (fs::exists(folder / name)) return {name};
+  }
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    for (const char* ending : {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".index.json"}) {
+      if (name.ends_with(ending)) names.push_back(name);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  for (const auto& name : names) {
+    if (name.ends_with(".index.json")) return {name};
+  }
+  return names;
 }
 
 }  // namespace
@@ -84,21 +105,7 @@ WeightContent content_of(const MappedFile& file) {
 }
 
 fs::path file_in_folder(const fs::path& folder) {
-  for (const char* name : {"model.safetensors.index.json", "model.safetensors",
-                           "pytorch_model.bin.index.json", "pytorch_model.bin"}) {
-    if (fs::exists(folder / name)) return folder / name;
-  }
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    for (const char* ending : {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".index.json"}) {
-      if (name.ends_with(ending)) names.push_back(name);
-    }
-  }
-  std::sort(names.begin(), names.end());
-  for (const auto& name : names) {
-    if (name.ends_with(".index.json")) return folder / name;
-  }
+  const auto names = weight_files_in(folder);
   if (names.empty()) {
     fail(folder.string(),
          ": is a folder without a weight file; name a file (.safetensors, .pt, .pth, .ckpt, .bin) "
@@ -108,6 +115,17 @@ fs::path file_in_folder(const fs::path& folder) {
     fail(folder.string(), ": is a folder with several weight files; name one of ", join(names));
   }
   return folder / names[0];
+}
+
+std::vector<fs::path> weight_folders(const fs::path& folder) {
+  std::vector<fs::path> result;
+  if (!weight_files_in(folder).empty()) return result;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const bool has_one = entry.is_directory() && weight_files_in(entry.path()).size() == 1;
+    if (has_one) result.push_back(entry.path());
+  }
+  std::sort(result.begin(), result.end());
+  return result;
 }
 
 std::map<std::string, std::string> read_index(const MappedFile& file) {
@@ -122,7 +140,7 @@ std::map<std::string, std::string> read_index(const MappedFile& file) {
   for (const auto& [name, shard] : json["weight_map"].items()) {
     if (!shard.is_string()) {
       fail(file.path(), ": ", name, ": expected the name of a file beside it, found ",
-           shard.type_name());
+           shard.type_name(), "; fetch the index again");
     }
     shards[name] = shard.get<std::string>();
     expect_beside(file, name, shards[name]);

@@ -28,7 +28,8 @@ PickledMap lightning_model(const PickledMap& tensors, const std::string& path) {
     const std::string shadow = shadow_of(name);
     const auto [other, is_new] = live_by_shadow.emplace(shadow, name);
     if (!is_new && tensors.contains(shadow)) {
-      fail(path, ": ", name, " and ", other->second, " share the EMA shadow ", shadow);
+      fail(path, ": ", name, " and ", other->second, " share the EMA shadow ", shadow,
+           "; save the averaged weights alone, under their own names");
     }
     const auto found = tensors.find(shadow);
     result[name] = found == tensors.end() ? tensor : found->second;
@@ -73,7 +74,7 @@ TensorMap without_wrappers(const TensorMap& tensors, const std::string& path) {
     const std::string plain = plain_weight_name(name);
     if (!result.emplace(plain, tensor).second) {
       fail(path, ": ", name, " and another tensor are both ", plain,
-           " without the prefixes of torch.compile and data parallelism");
+           " without the prefixes of torch.compile and data parallelism; save one of them alone");
     }
   }
   return result;

@@ -173,6 +173,25 @@ void add_hugging_face_config(const fs::path& folder, Facts& facts) {
   }
 }
 
+/// Several networks, a part for each folder under its name.
+WeightFile open_folders(const std::vector<fs::path>& folders, const WeightFileOptions& options) {
+  WeightFile all{.files = {}, .format = "folders of weights"};
+  for (const fs::path& folder : folders) {
+    const std::string name = folder.filename().string();
+    WeightFile file = open_weight_file(folder, options);
+    all.files.insert(all.files.end(), file.files.begin(), file.files.end());
+    for (WeightPart& part : file.parts) {
+      const std::string below = part.name.empty() ? "" : "/" + part.name;
+      all.parts.push_back({name + below, std::move(part.tensors)});
+    }
+    for (auto& [fact, value] : file.facts) all.facts.emplace_back(name + ": " + fact, value);
+    for (auto& [key, entries] : file.settings) {
+      all.settings.emplace_back(name + ": " + key, std::move(entries));
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 int64_t StoredTensor::numel() const {
@@ -194,6 +213,8 @@ const std::string* WeightFile::fact(const std::string& name) const {
 
 WeightFile open_weight_file(const fs::path& path, const WeightFileOptions& options) {
   if (fs::is_directory(path)) {
+    const auto folders = weight_folders(path);
+    if (!folders.empty()) return open_folders(folders, options);
     WeightFile file = open_weight_file(file_in_folder(path), options);
     add_hugging_face_config(path, file.facts);
     return file;

@@ -52,7 +52,7 @@ TensorMap read_torch(const fs::path& path, const LoadOptions& options) {
   if (!options.accept_bare || tensors.empty()) {
     fail(archive.path(), ": holds none of ", join(options.sections),
          options.accept_bare ? " and no tensors at its top level" : "", "; found the keys ",
-         join(keys_of(root)));
+         join(keys_of(root)), "; name a file that has one of them");
   }
   return values_of(tensors);
 }

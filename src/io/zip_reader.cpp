@@ -102,7 +102,7 @@ void ZipReader::check_overlap() const {
     const ZipRecord& before = order[i - 1]->second;
     if (order[i]->second.begin - before.begin < before.packed_size) {
       fail(file_->path(), ": records ", order[i - 1]->first, " and ", order[i]->first,
-           " share bytes, which no program writes; do not trust the file");
+           " share bytes, which no program writes; do not trust the file, fetch it again");
     }
   }
 }

@@ -222,6 +222,24 @@ TEST_F(ConvertRun, SafetensorsCanBeDivided) {
     EXPECT_TRUE(at::equal(found.at(name), tensor)) << name;
 }
 
+TEST_F(ConvertRun, AFolderOfNetworksIsLookedIntoAndComparedLikeTheRun) {
+  const std::string model = path("model").string();
+  expect_converted(convert(tiny_, tiny_.run(), model, {"--to", "safetensors"}));
+  const Outcome outcome = tiny_.gear({"inspect", model});
+  EXPECT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("kind: several networks, a folder for each"));
+  for (const std::string part : {"tokenizer", "tokenizer_ema", "ar", "ar_ema", "projector"}) {
+    const std::string in_run = tiny_.run().string() + "#" + part;
+    const Outcome same = tiny_.gear({"inspect", "--diff", in_run, model + "#" + part});
+    EXPECT_EQ(same.exit_code, exit_code::kSuccess) << part << same.out << same.err;
+  }
+  // Each key names the folder that it can be set to.
+  EXPECT_THAT(outcome.out, HasSubstr("init.tokenizer: " + model + "/tokenizer_ema\n"));
+  const Outcome init = tiny_.train({"recipe=tokenizer", "run_dir=" + path("again").string(),
+                                    "init.tokenizer=" + model + "/tokenizer_ema"});
+  EXPECT_EQ(init.exit_code, exit_code::kSuccess) << init.err;
+}
+
 TEST_F(ConvertRun, NamesAreThoseOfEveryNetworkUnderTheReferencesKeys) {
   const Outcome outcome = tiny_.gear({"convert", tiny_.run().string(), "--names"});
   ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;

@@ -14,6 +14,7 @@
 #include "gear/io/weights.h"
 #include "golden_runner/golden_case.h"
 #include "io/peak_memory.h"
+#include "io/says_what_to_do.h"
 
 namespace gear::golden {
 namespace {
@@ -137,9 +138,9 @@ void check_malformed_file(const fs::path& path, const nlohmann::json& json, Repo
     check_loaded(name, facts.contains(name) ? facts[name].value("why", "") : "", loaded, report);
     return;
   }
-  report.expect(
-      name + " is refused in one line that names it",
-      sentence.find(name) != std::string::npos && sentence.find('\n') == std::string::npos);
+  report.expect(name + " is refused in one line that names it and says what to do",
+                sentence.find(name) != std::string::npos &&
+                    sentence.find('\n') == std::string::npos && io::says_what_to_do(sentence));
 }
 
 }  // namespace

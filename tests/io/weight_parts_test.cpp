@@ -104,6 +104,20 @@ TEST(WeightParts, OfAFolderAreThoseOfItsFileWithItsConfig) {
   EXPECT_EQ(*file.fact("config.json architectures"), "Dinov2Model");
 }
 
+TEST(WeightParts, OfAFolderOfFoldersAreNamedAfterThem) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b", "empty"}) fs::create_directories(folder / name);
+  write_safetensors(folder / "b" / "model.safetensors", {{"w", at::ones({2})}}, {{"step", "4"}});
+  write_bytes(folder / "a" / "x.pt", torch_zip(dict({{"ema", dict({{"w", number(3)}})}})));
+  const WeightFile file = open_weight_file(folder.path());
+  EXPECT_EQ(file.format, "folders of weights");
+  EXPECT_THAT(part_names(file), ElementsAre("a/ema", "b"));
+  EXPECT_EQ(file.parts[0].tensors.at(0).values().item<float>(), 3.0F);
+  EXPECT_EQ(file.parts[1].tensors.at(0).name, "w");
+  EXPECT_EQ(*file.fact("b: metadata step"), "4");
+  EXPECT_THAT(file.files, ElementsAre(folder / "a" / "x.pt", folder / "b" / "model.safetensors"));
+}
+
 TEST(WeightParts, MetadataOfSafetensorsAreFacts) {
   const TemporaryFolder folder;
   write_safetensors(folder / "a.safetensors", {{"w", at::zeros({2, 3}, at::kHalf)}},

@@ -25,7 +25,8 @@ struct StoredTensor {
 /// Tensors that belong together. The name is the key at the top of a torch file ("vq_ema"), or ""
 /// for tensors that stand at the top themselves. A Lightning file has up to three parts:
 /// "state_dict", the live weights; "state_dict/model_ema", their EMA shadows under the names of the
-/// live weights; "state_dict/loss", the networks of the loss.
+/// live weights; "state_dict/loss", the networks of the loss. In a folder of folders the name
+/// begins with that of the folder: "tokenizer_ema", "tokenizer_ema/vq".
 struct WeightPart {
   std::string name;
   std::vector<StoredTensor> tensors{};
@@ -37,7 +38,8 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 /// What a weight file holds, for looking at it rather than for loading it.
 struct WeightFile {
   std::vector<std::filesystem::path> files;  ///< an index comes before its shards
-  std::string format;  ///< "safetensors", "torch.save", "TorchScript", "sharded weights"
+  std::string format;  ///< "safetensors", "torch.save", "TorchScript", "sharded weights",
+                       ///< "folders of weights"
   std::vector<WeightPart> parts{};
   /// Where it comes from: the container, metadata, and what stands beside the tensors at the top
   /// ("epoch", "3"; "callbacks", "a dictionary").
@@ -54,9 +56,10 @@ struct WeightFileOptions {
   bool check_values = true;  ///< see TorchArchiveOptions
 };
 
-/// Reads the structure of a weight file of any format that load_tensors knows, or of a folder with
-/// one. Names stay as the file has them, wrappers of torch.compile included. Throws Error that says
-/// what the file is instead.
+/// Reads the structure of a weight file of any format that load_tensors knows, of a folder with
+/// one, or of a folder with such a folder for each network, as gear convert writes them. Names stay
+/// as the file has them, wrappers of torch.compile included. Throws Error that says what the file
+/// is instead.
 WeightFile open_weight_file(const std::filesystem::path& path,
                             const WeightFileOptions& options = {});
 
