@@ -113,7 +113,7 @@ ConvertContents read_contents(const fs::path& path, bool with_config) {
   }
   if (const auto checkpoint = train::find_checkpoint(path)) return from_checkpoint(*checkpoint);
   if (fs::is_directory(path / "checkpoints")) {
-    fail(path.string(), ": this run has no checkpoint yet");
+    fail(path.string(), ": this run has no checkpoint yet; let it train until it writes one");
   }
   return from_weights(path, with_config);
 }

@@ -75,7 +75,8 @@ void add_networks(const ConvertOptions& options, const ConvertContents& contents
   for (const auto& [group, tensors] : contents.parts.networks) {
     if (group.empty()) {
       if (contents.parts.networks.size() > 1) continue;  // tensors beside the networks
-      fail(options.source, ": its tensors are those of no network that gear knows");
+      fail(options.source, ": its tensors are those of no network that gear knows; gear inspect ",
+           options.source, " tells what it holds");
     }
     auto fitted = train::fit_network(shapes, group, tensors, options.source);
     result.run.groups.push_back(std::move(fitted.group));
@@ -106,13 +107,16 @@ void add_optimizers(const ConvertOptions& options, const ConvertContents& conten
 void add_tokenizer(const ConvertOptions& options, ConvertSource& result) {
   if (options.tokenizer.empty()) return;
   if (result.run.find("tokenizer") != nullptr || result.run.find("tokenizer_ema") != nullptr) {
-    fail("--tokenizer: ", options.source, " has a tokenizer of its own");
+    fail("--tokenizer: ", options.source, " has a tokenizer of its own; leave the option out");
   }
   const ConvertContents other = read_contents(options.tokenizer, /*with_config=*/false);
   const auto& networks = other.parts.networks;
   const auto average = networks.find("tokenizer_ema");
   const auto chosen = average != networks.end() ? average : networks.find("tokenizer");
-  if (chosen == networks.end()) fail("--tokenizer: ", options.tokenizer, ": has no tokenizer");
+  if (chosen == networks.end()) {
+    fail("--tokenizer: ", options.tokenizer, ": has no tokenizer; gear inspect ", options.tokenizer,
+         " tells what it holds");
+  }
   auto fitted = train::fit_network(train::NetworkShapes(result.run.config), "tokenizer",
                                    chosen->second, options.tokenizer);
   if (!fitted.ignored.empty()) result.notes.push_back({"tokenizer: ignored", fitted.ignored});

@@ -6,7 +6,7 @@
 #include "cli/print.h"
 #include "gear/core/text.h"
 #include "gear/io/hash.h"
-#include "gear/train/checkpoint.h"
+#include "gear/train/named_checkpoint.h"
 #include "gear/train/run_config.h"
 
 namespace gear::cli {
@@ -34,8 +34,11 @@ Json read_manifest(const fs::path& folder) {
 }
 
 InspectedCheckpoint look_at_checkpoint(const fs::path& folder, const InspectOptions& options) {
-  const train::Checkpoint checkpoint(folder);
-  if (options.values) checkpoint.verify();
+  const auto checkpoint = train::open_named([&] {
+    train::Checkpoint opened(folder);
+    if (options.values) opened.verify();
+    return opened;
+  });
   std::vector<io::WeightPart> parts;
   for (const std::string& name : checkpoint.groups()) {
     if (!options.part.empty() && name != options.part) continue;

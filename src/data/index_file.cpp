@@ -39,6 +39,9 @@ at::ScalarType smallest_type(int64_t codebook_size) {
   return codebook_size <= 32768 ? at::kShort : at::kInt;
 }
 
+/// Ends what is said of a file that gear encode has not written like this.
+constexpr const char* kDamaged = "; the file is damaged, encode the pictures again";
+
 /// Reads one file and knows its name for messages.
 class FileReader {
  public:
@@ -64,7 +67,7 @@ class FileReader {
     int64_t value = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     if (error != std::errc() || end != digits.data() + digits.size() || value < 0) {
-      fail(path_, ": metadata ", key, ": expected a number, got ", digits);
+      fail(path_, ": metadata ", key, ": expected a number, got ", digits, kDamaged);
     }
     return value;
   }
@@ -73,27 +76,34 @@ class FileReader {
     const Tensor found = tensor(name);
     if (found.scalar_type() != type || found.dim() != dimensions) {
       fail(path_, ": ", name, ": expected ", dimensions, " dimensions of ", at::toString(type),
-           ", got ", sizes_string(found.sizes()), " of ", at::toString(found.scalar_type()));
+           ", got ", sizes_string(found.sizes()), " of ", at::toString(found.scalar_type()),
+           kDamaged);
     }
     return found;
   }
 
   Tensor indices(const std::string& name, at::IntArrayRef sizes) const {
     const Tensor found = tensor(name);
-    expect_sizes(found, sizes, path_ + ": " + name);
-    if (at::isIntegralType(found.scalar_type(), /*includeBool=*/false)) return found;
-    fail(path_, ": ", name, ": expected integers, got ", at::toString(found.scalar_type()));
+    if (!at::isIntegralType(found.scalar_type(), /*includeBool=*/false)) {
+      fail(path_, ": ", name, ": expected integers, got ", at::toString(found.scalar_type()),
+           kDamaged);
+    }
+    if (found.sizes() != sizes) {
+      fail(path_, ": ", name, ": expected ", sizes_string(sizes), ", got ",
+           sizes_string(found.sizes()), kDamaged);
+    }
+    return found;
   }
 
  private:
   Tensor tensor(const std::string& name) const {
-    if (!file_.contains(name)) fail(path_, ": has no tensor ", name, "; the file is damaged");
+    if (!file_.contains(name)) fail(path_, ": has no tensor ", name, kDamaged);
     return file_.tensor(name);
   }
   std::string text(const std::string& key) const {
     const auto found = file_.metadata().find(key);
     if (found == file_.metadata().end()) {
-      fail(path_, ": has no metadata ", key, "; the file is damaged");
+      fail(path_, ": has no metadata ", key, kDamaged);
     }
     return found->second;
   }
@@ -105,11 +115,11 @@ class FileReader {
 void check(const IndexFile& file, const std::string& path) {
   const auto count = static_cast<int64_t>(file.names.size());
   if (count != file.labels.size(0)) {
-    fail(path, ": has ", count, " names for ", file.labels.size(0), " labels");
+    fail(path, ": has ", count, " names for ", file.labels.size(0), " labels", kDamaged);
   }
   if (file.number >= file.info.files) {
-    fail(path, ": is file ", file.number, " of a set of ", file.info.files,
-         "; they are counted from 0");
+    fail(path, ": is file ", file.number, " of a set of ", file.info.files, ", counted from 0",
+         kDamaged);
   }
   const auto classes = static_cast<int64_t>(file.info.classes.size());
   if (count == 0) return;
@@ -117,7 +127,7 @@ void check(const IndexFile& file, const std::string& path) {
   const auto most = file.labels.max().item<int64_t>();
   if (least < 0 || most >= classes) {
     fail(path, ": labels: ", least < 0 ? least : most, " is not the number of one of its ", classes,
-         " classes");
+         " classes", kDamaged);
   }
 }
 

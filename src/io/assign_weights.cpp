@@ -51,7 +51,8 @@ void check_fits(const std::string& where, const at::Tensor& source, const Weight
   const bool single = source.numel() == 1 && c10::multiply_integers(target.shape()) == 1;
   if (!single) expect_sizes(source, target.shape(), where);
   const at::ScalarType type = target.tensor.scalar_type();
-  if (source.is_floating_point() && !c10::isFloatingType(type)) {
+  const bool loses = source.is_floating_point() ? !c10::isFloatingType(type) : source.is_complex();
+  if (loses) {
     fail(where, ": expected ", c10::toString(type), ", got ", c10::toString(source.scalar_type()));
   }
 }

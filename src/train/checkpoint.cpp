@@ -5,6 +5,7 @@
 
 #include "gear/core/text.h"
 #include "gear/io/hash.h"
+#include "gear/train/named_checkpoint.h"
 #include "train/checkpoint_manifest.h"
 #include "train/open_together.h"
 
@@ -208,7 +209,9 @@ std::optional<Checkpoint> find_checkpoint(const fs::path& path, const Warn& warn
                                           const dist::World& world) {
   const std::string kind = told_by_first(world, [&] { return kind_of_folder(path); });
   if (kind == kIsNothing) return std::nullopt;
-  if (kind == kIsCheckpoint) return open_verified(path, world);
+  if (kind == kIsCheckpoint) {
+    return open_named([&] { return open_verified(path, world); });
+  }
   const fs::path folder = kind == kIsRun ? path / kStoreName : path;
   return CheckpointStore(folder, /*keep=*/1, {.world = world}).newest_good(warn);
 }

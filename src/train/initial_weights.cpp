@@ -82,7 +82,8 @@ const NetworkParts& InitialWeights::parts_at(const std::filesystem::path& source
 std::string InitialWeights::load(const TensorGroup& module, const std::filesystem::path& source,
                                  const std::vector<std::string>& candidates, bool required) {
   if (!std::filesystem::exists(source)) {
-    fail(source.string(), ": no such checkpoint, run folder or weight file");
+    fail(source.string(),
+         ": no such checkpoint, run folder or weight file; name one that is there");
   }
   if (const auto& checkpoint = checkpoint_at(source)) {
     for (const std::string& group : candidates) {
@@ -96,7 +97,7 @@ std::string InitialWeights::load(const TensorGroup& module, const std::filesyste
          join(checkpoint->groups()));
   }
   if (std::filesystem::is_directory(source / "checkpoints")) {
-    fail(source.string(), ": this run has no checkpoint yet");
+    fail(source.string(), ": this run has no checkpoint yet; let it train until it writes one");
   }
   const NetworkParts& parts = parts_at(source);
   auto groups = with_fallback(candidates);

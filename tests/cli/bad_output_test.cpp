@@ -187,7 +187,9 @@ TEST(BadCheckpoint, DamagedOneIsNamedAndTheOneBeforeIsUsed) {
   io::write_bytes(file, bytes);
 
   expect_user_error(tiny.gear({"inspect", file.parent_path().string()}),
-                    file.string() + ": damaged: its SHA-256 is not the one in manifest.json");
+                    file.string() +
+                        ": damaged: its SHA-256 is not the one in manifest.json; copy it again, or "
+                        "name another checkpoint of the run");
   const Outcome outcome = tiny.train({"steps=3"});
   EXPECT_EQ(outcome.exit_code, exit_code::kSuccess);
   EXPECT_THAT(outcome.err, HasSubstr("warning: " + file.string() +

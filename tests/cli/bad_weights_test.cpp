@@ -150,7 +150,9 @@ TEST_F(BadWeights, AFlippedBitInACheckpointIsFoundByItsChecksum) {
   bytes[bytes.size() - 100] ^= 1;
   io::write_bytes(file, bytes);
   const std::string damage =
-      file.string() + ": damaged: its SHA-256 is not the one in manifest.json";
+      file.string() +
+      ": damaged: its SHA-256 is not the one in manifest.json; copy it again, or name another "
+      "checkpoint of the run";
   expect_user_error(tiny_.gear({"inspect", checkpoint.string()}), damage);
   expect_user_error(train_anew({"init.from=" + checkpoint.string()}), damage);
 }

@@ -42,6 +42,7 @@ TEST(IndexFile, NamesWhatIsWrongWithAFile) {
   const TemporaryFolder folder;
   const auto path = folder / "a.safetensors";
   const std::string name = path.string();
+  const std::string damaged = "; the file is damaged, encode the pictures again";
   io::write_safetensors(path, {{"indices", at::arange(4)}});
   EXPECT_EQ(error_of([&] { read_index_file(path); }),
             name + ": is no file of indices; expected one that gear encode wrote");
@@ -54,16 +55,24 @@ TEST(IndexFile, NamesWhatIsWrongWithAFile) {
   file.labels = file.labels.add(1);
   write_index_file(path, file);
   EXPECT_EQ(error_of([&] { read_index_file(path); }),
-            name + ": labels: 2 is not the number of one of its 2 classes");
+            name + ": labels: 2 is not the number of one of its 2 classes" + damaged);
   file = index_file();
   file.names.pop_back();
   write_index_file(path, file);
-  EXPECT_EQ(error_of([&] { read_index_file(path); }), name + ": has 4 names for 5 labels");
+  EXPECT_EQ(error_of([&] { read_index_file(path); }),
+            name + ": has 4 names for 5 labels" + damaged);
   file = index_file();
   file.info.grid = 3;
   write_index_file(path, file);
   EXPECT_EQ(error_of([&] { read_index_file(path); }),
-            name + ": indices: expected [5, 9], got [5, 4]");
+            name + ": indices: expected [5, 9], got [5, 4]" + damaged);
+  file = index_file(/*number=*/2, /*files=*/2);
+  write_index_file(path, file);
+  EXPECT_EQ(error_of([&] { read_index_file(path); }),
+            name + ": is file 2 of a set of 2, counted from 0" + damaged);
+  io::write_safetensors(path, {{"indices", at::arange(4)}}, {{"format", "gear indices 1"}});
+  EXPECT_EQ(error_of([&] { read_index_file(path); }),
+            name + ": has no metadata image_size" + damaged);
 }
 
 TEST(IndexSet, JoinsTheFilesOfAFolder) {

@@ -281,5 +281,14 @@ TEST(AssignWeights, FloatingPointForAnIntegerBufferIsAnError) {
       HasSubstr("steps: expected Long, got Float"));
 }
 
+TEST(AssignWeights, AComplexValueForARealOneIsAnError) {
+  Network network;
+  const auto weight = at::ones({2, 3}, at::kComplexFloat);
+  EXPECT_EQ(error_of([&] {
+              assign_weights(network, {{"weight", weight}, {"bias", at::ones({2})}}, "x.pt");
+            }),
+            "x.pt: weight: expected Float, got ComplexFloat");
+}
+
 }  // namespace
 }  // namespace gear::io

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
@@ -193,13 +194,31 @@ TEST(Dinov3Weights, OfAnotherSizeAreRefused) {
                 "teacher.weights must be of the same size");
 }
 
+const std::string kDamaged = "; the file is damaged, fetch or convert it again";
+
 TEST(Dinov3Weights, ThatLackATensorOfABlockAreRefused) {
   auto tensors = as_hugging_face(Dinov3(small_config()));
   tensors.erase("layer.1.attention.v_proj.bias");
   const auto path = write_tensors("dinov3_hole.safetensors", tensors);
   Dinov3 model(small_config());
   EXPECT_EQ(message_of([&] { load_dinov3_weights(model, path); }),
-            path.string() + ": lacks layer.1.attention.v_proj.bias");
+            path.string() + ": lacks layer.1.attention.v_proj.bias" + kDamaged);
+}
+
+TEST(Dinov3Weights, WhoseQueryKeyAndValueDifferInShapeAreRefused) {
+  Dinov3 model(small_config());
+  const std::string key = "layer.1.attention.k_proj.weight";
+  const auto sentence_for = [&](const std::string& name, const Tensor& tensor) {
+    auto tensors = as_hugging_face(model);
+    tensors[name] = tensor;
+    const auto path = write_tensors("dinov3_shapes.safetensors", tensors);
+    return message_of([&] { load_dinov3_weights(model, path); }).substr(path.string().size());
+  };
+  EXPECT_EQ(sentence_for(key, at::zeros({16, 8})),
+            ": " + key + ": expected the shape of the query, [16, 16], got [16, 8]" + kDamaged);
+  EXPECT_EQ(
+      sentence_for("layer.1.attention.q_proj.bias", at::zeros({})),
+      ": layer.1.attention.q_proj.bias: expected a matrix or a vector, got one number" + kDamaged);
 }
 
 }  // namespace

@@ -39,15 +39,15 @@ const HuggingFaceNames& hugging_face_names() {
 void expect_square_positions(const Tensor& table) {
   const int64_t cells = table.dim() == 3 ? table.size(1) - 1 : -1;
   const auto side = cells < 1 ? 0 : std::llround(std::sqrt(static_cast<double>(cells)));
-  if (cells < 1 || table.size(0) != 1 || side * side != cells) {
-    fail("pos_embed: expected [1, 1 + n * n, D], got ", sizes_string(table.sizes()));
+  if (cells < 1 || table.size(0) != 1 || side * side != cells || table.size(2) < 1) {
+    fail("pos_embed: expected [1, 1 + n * n, D], got ", sizes_string(table.sizes()), kDamagedFile);
   }
 }
 
 /// Throws Error when the tensors, by their hub names, are of an encoder that `model` is not.
 void expect_positions_and_registers(const io::TensorMap& hub, const Dinov2& model) {
   const auto positions = hub.find("pos_embed");
-  if (positions == hub.end()) fail("lacks embeddings.position_embeddings");
+  if (positions == hub.end()) fail("lacks embeddings.position_embeddings", kDamagedFile);
   expect_square_positions(positions->second);
   if (hub.contains("register_tokens") && !model.register_tokens.defined()) {
     fail(

@@ -7,6 +7,9 @@
 
 namespace gear::models {
 
+/// Ends what is said of a tensor that no such file should be without.
+inline constexpr const char* kDamagedFile = "; the file is damaged, fetch or convert it again";
+
 enum class EncoderFamily { kDinov2, kDinov3, kSiglip2, kClip, kVjepa2 };
 
 /// io::load_tensors of a file that must hold an encoder of `family`: the sentence that refuses

@@ -7,6 +7,8 @@
 #include <string_view>
 
 #include "gear/core/error.h"
+#include "gear/core/tensor.h"
+#include "models/teachers/encoder_files.h"
 
 // D width
 
@@ -14,6 +16,14 @@ namespace gear::models {
 namespace {
 
 constexpr size_t kKey = 1;
+
+/// One of q, k and v, called `name` in the file, beside q.
+void expect_like_query(const std::string& name, const at::Tensor& part, const at::Tensor& query) {
+  if (query.dim() == 0) fail(name, ": expected a matrix or a vector, got one number", kDamagedFile);
+  if (part.sizes() == query.sizes()) return;
+  fail(name, ": expected the shape of the query, ", sizes_string(query.sizes()), ", got ",
+       sizes_string(part.sizes()), kDamagedFile);
+}
 
 /// `name` with its beginning replaced by the first entry that fits; "" when none does.
 std::string renamed(const std::string& name, const std::vector<HuggingFaceNames::Renaming>& table) {
@@ -68,10 +78,11 @@ class Translation {
       const std::string name = block + names_.qkv[i] + suffix;
       if (const auto found = tensors_.find(name); found != tensors_.end()) {
         parts.push_back(found->second);
+        expect_like_query(name, parts.back(), parts.front());
       } else if (i == kKey && suffix == "bias" && !names_.key_has_bias) {
         parts.push_back(at::zeros_like(parts[0]));
       } else {
-        fail("lacks ", name);
+        fail("lacks ", name, kDamagedFile);
       }
     }
     return at::cat(parts, 0);
