@@ -16,6 +16,9 @@
 namespace gear::dist {
 namespace {
 
+constexpr double kWarnedSeconds = 5.0;  // ranks do not leave a barrier at the very same time
+constexpr double kRefusedSeconds = 60.0;
+
 std::string as_hex(const unsigned char* bytes, size_t count) {
   std::ostringstream text;
   for (size_t i = 0; i < count; ++i) {
@@ -107,7 +110,8 @@ void expect_same_run(const World& world, const Facts& facts) {
          "; start the same program with the same configuration on all "
          "ranks");
   }
-  const std::string warning = clock_warning(times);
+  expect_clocks_agree(times);
+  const std::string warning = clock_difference(times, kWarnedSeconds);
   if (world.is_first() && !warning.empty()) log::warn(warning);
 }
 
@@ -130,13 +134,17 @@ std::string difference(const Facts& facts, const Facts& expected) {
   return join(parts, "; ");
 }
 
-std::string clock_warning(const std::vector<HostTime>& times) {
-  constexpr double kTolerated = 5.0;  // ranks do not leave a barrier at the very same time
+void expect_clocks_agree(const std::vector<HostTime>& times) {
+  const std::string fault = clock_difference(times, kRefusedSeconds);
+  if (!fault.empty()) fail(fault, ", then start again");
+}
+
+std::string clock_difference(const std::vector<HostTime>& times, double tolerated) {
   const auto [first, last] = std::minmax_element(
       times.begin(), times.end(),
       [](const HostTime& a, const HostTime& b) { return a.seconds < b.seconds; });
   const double apart = last->seconds - first->seconds;
-  if (first->host == last->host || apart <= kTolerated) return "";
+  if (first->host == last->host || apart <= tolerated) return "";
   return "the clock of host " + last->host + " is " + format_duration(apart) +
          " ahead of that of host " + first->host +
          ": times in logs and of files will not fit together; synchronise them (NTP)";

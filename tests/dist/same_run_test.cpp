@@ -51,13 +51,23 @@ TEST(Difference, OfManyFactsTheFirstFewAreNamed) {
   EXPECT_EQ(difference(facts, facts), "");
 }
 
-TEST(ClockWarning, NamesHostsWhoseClocksDisagree) {
-  EXPECT_EQ(clock_warning({{"n1", 100.0}, {"n1", 101.0}, {"n2", 104.0}}), "");
+TEST(ClockDifference, NamesHostsWhoseClocksDisagree) {
+  EXPECT_EQ(clock_difference({{"n1", 100.0}, {"n1", 101.0}, {"n2", 104.0}}, 5.0), "");
   EXPECT_EQ(
-      clock_warning({{"n1", 100.0}, {"n2", 142.0}, {"n3", 103.0}}),
+      clock_difference({{"n1", 100.0}, {"n2", 142.0}, {"n3", 103.0}}, 5.0),
       "the clock of host n2 is 42 s ahead of that of host n1: times in logs and of files will "
       "not fit together; synchronise them (NTP)");
-  EXPECT_EQ(clock_warning({{"n1", 100.0}, {"n1", 142.0}}), "");  // one host has one clock
+  EXPECT_EQ(clock_difference({{"n1", 100.0}, {"n1", 142.0}}, 5.0), "");  // one host has one clock
+}
+
+TEST(ClockDifference, OfMoreThanAMinuteIsRefused) {
+  EXPECT_NO_THROW(expect_clocks_agree({{"n1", 100.0}, {"n2", 142.0}}));
+  EXPECT_THAT(io::error_of([] {
+                expect_clocks_agree({{"n1", 342.0}, {"n2", 100.0}});
+              }),
+              MatchesRegex("the clock of host n1 is .* ahead of that of host n2: times in logs and "
+                           "of files will not fit together; synchronise them \\(NTP\\), then "
+                           "start again"));
 }
 
 }  // namespace

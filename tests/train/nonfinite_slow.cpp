@@ -107,7 +107,8 @@ void expect_same_tensors(const fs::path& run, const fs::path& expected, int64_t 
   const auto files = testing::file_bytes(checkpoint_path(run, step));
   for (const auto& [name, bytes] : testing::file_bytes(checkpoint_path(expected, step))) {
     if (!name.ends_with(".safetensors")) continue;
-    EXPECT_TRUE(files.contains(name) && files.at(name) == bytes) << run << ", " << step << " " << name;
+    EXPECT_TRUE(files.contains(name) && files.at(name) == bytes)
+        << run << ", " << step << " " << name;
   }
 }
 
