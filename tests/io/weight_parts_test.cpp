@@ -106,7 +106,7 @@ TEST(WeightParts, OfAFolderAreThoseOfItsFileWithItsConfig) {
 
 TEST(WeightParts, OfAFolderOfFoldersAreNamedAfterThem) {
   const TemporaryFolder folder;
-  for (const char* name : {"a", "b", "empty"}) fs::create_directories(folder / name);
+  for (const char* name : {"a", "b", "empty"}) std::filesystem::create_directories(folder / name);
   write_safetensors(folder / "b" / "model.safetensors", {{"w", at::ones({2})}}, {{"step", "4"}});
   write_bytes(folder / "a" / "x.pt", torch_zip(dict({{"ema", dict({{"w", number(3)}})}})));
   const WeightFile file = open_weight_file(folder.path());
