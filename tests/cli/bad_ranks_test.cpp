@@ -125,11 +125,13 @@ TEST(BadRanks, APortThatAnotherProgramUses) {
 
 TEST(BadRanks, ARankThatDoesNotCome) {
   const TinySetup tiny;
-  const TwoRanks ranks(tiny);
-  expect_error(ranks.run(0), exit_code::kRankLost,
-               "rank 0 of 2: rank 1 did not come to " + ranks.place() +
+  const TwoRanks alone(tiny);
+  expect_error(alone.run(0), exit_code::kRankLost,
+               "rank 0 of 2: rank 1 did not come to " + alone.place() +
                    " within 5 s; check that all were started with this MASTER_ADDR and "
                    "MASTER_PORT, and that none has ended with an error");
+  const dist::testing::HeldPort held;
+  const TwoRanks ranks(tiny, "", held.port);
   expect_error(ranks.run(1), exit_code::kRankLost,
                "rank 1 of 2: rank 0 did not come to " + ranks.place() +
                    " within 5 s; check that it was started there and that no firewall is between");

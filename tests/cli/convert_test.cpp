@@ -235,7 +235,8 @@ TEST_F(ConvertRun, AFolderOfNetworksIsLookedIntoAndComparedLikeTheRun) {
   }
   // Each key names the folder that it can be set to.
   EXPECT_THAT(outcome.out, HasSubstr("init.tokenizer: " + model + "/tokenizer_ema\n"));
-  const Outcome init = tiny_.train({"recipe=tokenizer", "run_dir=" + path("again").string(),
+  const Outcome init = tiny_.train({"recipe=tokenizer", "tokenizer.quantizer.codebook_size=24",
+                                    "run_dir=" + path("again").string(),
                                     "init.tokenizer=" + model + "/tokenizer_ema"});
   EXPECT_EQ(init.exit_code, exit_code::kSuccess) << init.err;
 }

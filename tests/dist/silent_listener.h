@@ -9,24 +9,32 @@
 
 namespace gear::dist::testing {
 
-/// A program that listens on a port and never answers.
-class SilentListener {
+/// A port that nobody else gets. Who calls it is turned away.
+class HeldPort {
  public:
-  SilentListener() : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  HeldPort() : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     socklen_t length = sizeof(address);
     auto* generic = reinterpret_cast<sockaddr*>(&address);
     EXPECT_EQ(::bind(descriptor_, generic, length), 0);
-    EXPECT_EQ(::listen(descriptor_, 8), 0);
     EXPECT_EQ(::getsockname(descriptor_, generic, &length), 0);
     port = ntohs(address.sin_port);
   }
-  ~SilentListener() { ::close(descriptor_); }
+  ~HeldPort() { ::close(descriptor_); }
+  HeldPort(const HeldPort&) = delete;
+  HeldPort& operator=(const HeldPort&) = delete;
+
   uint16_t port = 0;
 
- private:
+ protected:
   int descriptor_;
+};
+
+/// A program that listens on a port and never answers.
+class SilentListener : public HeldPort {
+ public:
+  SilentListener() { EXPECT_EQ(::listen(descriptor_, 8), 0); }
 };
 
 }  // namespace gear::dist::testing

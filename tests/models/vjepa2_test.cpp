@@ -188,7 +188,7 @@ TEST(Vjepa2Weights, OfADictionaryWithoutAnEncoderAreRefused) {
   EXPECT_EQ(message_of([&] { load_vjepa2_weights(model, path); }),
             path.string() +
                 ": holds none of ema_encoder, target_encoder, encoder and no tensors at its top "
-                "level; found the keys predictor");
+                "level; found the keys predictor; name a file that has one of them");
 }
 
 }  // namespace
