@@ -4,29 +4,34 @@
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
-#include <ATen/ops/upsample_nearest2d.h>
 
 #include <memory>
 
 #include "gear/nn/checkpoint.h"
 #include "gear/nn/dropout.h"
-#include "gear/ops/group_norm.h"
+#include "gear/ops/norm_conv2d.h"
+#include "gear/ops/upsample_conv2d.h"
 
 namespace gear::nn {
 namespace {
 
-Tensor normalise_with(const torch::nn::GroupNorm& norm, const Tensor& x,
-                      ops::Activation activation) {
-  const int64_t groups = norm->options.num_groups();
-  const double eps = norm->options.eps();
-  if (x.is_cpu() && x.is_contiguous()) {
-    // LibTorch's own kernel for this layout is as accurate and repeats published results to the
-    // bit.
-    const auto normed = at::group_norm(x, groups, norm->weight, norm->bias, eps);
-    return activation == ops::Activation::kSilu ? at::silu(normed) : normed;
-  }
-  return ops::group_norm(x, norm->weight, norm->bias,
-                         {.groups = groups, .eps = eps, .activation = activation});
+/// LibTorch's own kernel for contiguous maps on the CPU is as accurate as ours and repeats
+/// published results to the bit.
+bool takes_library_norm(const Tensor& x) { return x.is_cpu() && x.is_contiguous(); }
+
+Tensor library_norm(const torch::nn::GroupNorm& norm, const Tensor& x) {
+  return at::group_norm(x, norm->options.num_groups(), norm->weight, norm->bias,
+                        norm->options.eps());
+}
+
+ops::GroupNormOptions norm_options(const torch::nn::GroupNorm& norm, ops::Activation activation) {
+  return {
+      .groups = norm->options.num_groups(), .eps = norm->options.eps(), .activation = activation};
+}
+
+Tensor swish_of_norm(const torch::nn::GroupNorm& norm, const Tensor& x) {
+  if (takes_library_norm(x)) return at::silu(library_norm(norm, x));
+  return ops::group_norm(x, norm->weight, norm->bias, norm_options(norm, ops::Activation::kSilu));
 }
 
 }  // namespace
@@ -40,11 +45,20 @@ torch::nn::GroupNorm group_norm(int64_t channels) {
 }
 
 Tensor normalise(const torch::nn::GroupNorm& norm, const Tensor& x) {
-  return normalise_with(norm, x, ops::Activation::kNone);
+  if (takes_library_norm(x)) return library_norm(norm, x);
+  return ops::group_norm(x, norm->weight, norm->bias, norm_options(norm, ops::Activation::kNone));
 }
 
-Tensor normalise_swish(const torch::nn::GroupNorm& norm, const Tensor& x) {
-  return normalise_with(norm, x, ops::Activation::kSilu);
+Tensor conv_of_swish(Convolution& conv, const torch::nn::GroupNorm& norm, const Tensor& x) {
+  if (takes_library_norm(x)) return conv(swish_of_norm(norm, x));
+  return ops::norm_conv2d(x,
+                          {.norm_weight = norm->weight,
+                           .norm_bias = norm->bias,
+                           .weight = conv->weight,
+                           .bias = conv->bias},
+                          {.norm = norm_options(norm, ops::Activation::kSilu),
+                           .padding = conv->padding(),
+                           .method = conv_method()});
 }
 
 ResBlockImpl::ResBlockImpl(const ResBlockOptions& options)
@@ -73,10 +87,9 @@ Tensor ResBlockImpl::forward(const Tensor& x) {
 
 Tensor ResBlockImpl::run(const Tensor& input) {
   const auto x = enter(input);
-  auto h = conv1(normalise_swish(norm1, x));
-  h = normalise_swish(norm2, h);
-  if (dropout > 0) h = nn::dropout(h, dropout, is_training());
-  h = conv2(h);
+  auto h = conv_of_swish(conv1, norm1, x);
+  h = dropout > 0 ? conv2(nn::dropout(swish_of_norm(norm2, h), dropout, is_training()))
+                  : conv_of_swish(conv2, norm2, h);
   // In place: the gradient of a convolution does not need its output.
   return leave(h.add_(nin_shortcut ? nin_shortcut(x) : x));
 }
@@ -124,7 +137,7 @@ UpsampleImpl::UpsampleImpl(int64_t channels)
 }
 
 Tensor UpsampleImpl::forward(const Tensor& x) {
-  return leave(conv(at::upsample_nearest2d(enter(x), {2 * x.size(2), 2 * x.size(3)})));
+  return leave(ops::upsample_conv2d(enter(x), conv->weight, conv->bias, conv_method()));
 }
 
 }  // namespace gear::nn

@@ -2,6 +2,7 @@
 
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/convolution_backward.h>
 #include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "ops/conv2d_passes.h"
 #include "ops/winograd_kernels.h"
 
 // B images, C channels in, K channels out, k taps per side
@@ -27,41 +29,60 @@ constexpr int64_t kFewestPixels = 128;
 struct Winograd : torch::autograd::Function<Winograd> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
                         const std::optional<Tensor>& bias, int64_t padding) {
-    RECORD_FUNCTION("gear::convolution", std::vector<c10::IValue>({x, weight, padding}));
     context->save_for_backward({x, weight});
     context->saved_data["bias"] = bias.has_value();
     context->saved_data["padding"] = padding;
-    return cpu::winograd_forward(x, weight.contiguous(), bias ? bias->contiguous() : Tensor(),
-                                 padding);
+    return conv2d_forward(x, weight, bias.value_or(Tensor()), padding, ConvMethod::kWinograd);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grad_outputs) {
     TORCH_CHECK(!at::GradMode::is_enabled(), "conv2d: has no second derivative");
     const auto saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &weight = saved[1];
-    const int64_t padding = context->saved_data["padding"].toInt();
     const bool has_bias = context->saved_data["bias"].toBool();
-    const auto grad = grad_outputs[0].contiguous(kLast);
-    RECORD_FUNCTION("gear::convolution_backward",
-                    std::vector<c10::IValue>({grad, weight, context->needs_input_grad(0),
-                                              context->needs_input_grad(1)}));
-    variable_list gradients(4);
-    if (context->needs_input_grad(0)) {
-      gradients[0] = cpu::winograd_input_gradient(grad, weight.contiguous(), padding);
-    }
-    const bool wants_bias = has_bias && context->needs_input_grad(2);
-    if (context->needs_input_grad(1)) {
-      auto found = cpu::winograd_parameter_gradients(x, grad, weight.size(2), padding);
-      gradients[1] = std::move(found.weight);
-      if (wants_bias) gradients[2] = std::move(found.bias);
-    } else if (wants_bias) {
-      gradients[2] = grad.sum({0, 2, 3});
-    }
-    return gradients;
+    auto found = conv2d_backward(grad_outputs[0], saved[0], saved[1],
+                                 context->saved_data["padding"].toInt(), ConvMethod::kWinograd,
+                                 {.x = context->needs_input_grad(0),
+                                  .weight = context->needs_input_grad(1),
+                                  .bias = has_bias && context->needs_input_grad(2)});
+    return {found.x, found.weight, found.bias, Tensor()};
   }
 };
 
-void check(const Tensor& x, const Tensor& weight, int64_t padding) {
+// An undefined tensor would be taken for a variable or a value; an empty optional is not.
+std::optional<Tensor> optional(const Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}
+
+Conv2dGradients winograd_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
+                                  int64_t padding, const Conv2dWanted& wanted) {
+  RECORD_FUNCTION("gear::convolution_backward",
+                  std::vector<c10::IValue>({grad, weight, wanted.x, wanted.weight}));
+  Conv2dGradients gradients;
+  if (wanted.x) gradients.x = cpu::winograd_input_gradient(grad, weight.contiguous(), padding);
+  if (wanted.weight) {
+    auto found = cpu::winograd_parameter_gradients(x, grad, weight.size(2), padding);
+    gradients.weight = std::move(found.weight);
+    if (wanted.bias) gradients.bias = std::move(found.bias);
+  } else if (wanted.bias) {
+    gradients.bias = grad.sum({0, 2, 3});
+  }
+  return gradients;
+}
+
+Conv2dGradients direct_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
+                                int64_t padding, const Conv2dWanted& wanted) {
+  const int64_t channels = weight.size(0);
+  const auto bias_sizes = wanted.bias ? at::OptionalIntArrayRef(channels) : std::nullopt;
+  auto [of_x, of_weight, of_bias] =
+      at::convolution_backward(grad, x, weight, bias_sizes, /*stride=*/1, padding, /*dilation=*/1,
+                               /*transposed=*/false, /*output_padding=*/0, /*groups=*/1,
+                               {wanted.x, wanted.weight, wanted.bias});
+  return {.x = std::move(of_x), .weight = std::move(of_weight), .bias = std::move(of_bias)};
+}
+
+}  // namespace
+
+void check_conv2d(const Tensor& x, const Tensor& weight, int64_t padding) {
   TORCH_CHECK(x.dim() == 4 && weight.dim() == 4 && weight.size(1) == x.size(1) &&
                   weight.size(2) == weight.size(3),
               "conv2d: x must be [B, C, H, W] and weight [K, C, k, k], got ", x.sizes(), " and ",
@@ -70,7 +91,25 @@ void check(const Tensor& x, const Tensor& weight, int64_t padding) {
               weight.size(2) - 1, ", got ", padding);
 }
 
-}  // namespace
+ConvMethod fitting_method(const Tensor& x, const Tensor& weight, ConvMethod wanted) {
+  return winograd_fits(x, weight) ? wanted : ConvMethod::kDirect;
+}
+
+Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding,
+                      ConvMethod method) {
+  if (method == ConvMethod::kDirect) return at::conv2d(x, weight, optional(bias), 1, padding);
+  RECORD_FUNCTION("gear::convolution", std::vector<c10::IValue>({x, weight, padding}));
+  return cpu::winograd_forward(x, weight.contiguous(), bias.defined() ? bias.contiguous() : bias,
+                               padding);
+}
+
+Conv2dGradients conv2d_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
+                                int64_t padding, ConvMethod method, const Conv2dWanted& wanted) {
+  if (!wanted.x && !wanted.weight && !wanted.bias) return {};
+  return method == ConvMethod::kDirect
+             ? direct_backward(grad, x, weight, padding, wanted)
+             : winograd_backward(grad.contiguous(kLast), x, weight, padding, wanted);
+}
 
 bool has_winograd() { return cpu::winograd_supported(); }
 
@@ -85,14 +124,12 @@ bool winograd_fits(const Tensor& x, const Tensor& weight) {
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding,
               ConvMethod method) {
-  check(x, weight, padding);
+  check_conv2d(x, weight, padding);
   const bool autocast = at::autocast::is_autocast_enabled(x.device().type());
-  // An undefined tensor would be taken for a variable; an empty optional is not.
-  const auto optional_bias = bias.defined() ? std::optional(bias) : std::nullopt;
-  if (method == ConvMethod::kDirect || autocast || !winograd_fits(x, weight)) {
-    return at::conv2d(x, weight, optional_bias, /*stride=*/1, padding);
+  if (autocast || fitting_method(x, weight, method) == ConvMethod::kDirect) {
+    return at::conv2d(x, weight, optional(bias), /*stride=*/1, padding);
   }
-  return Winograd::apply(x, weight, optional_bias, padding);
+  return Winograd::apply(x, weight, optional(bias), padding);
 }
 
 }  // namespace gear::ops

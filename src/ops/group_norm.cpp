@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "ops/group_norm_kernels.h"
+#include "ops/group_norm_passes.h"
 
 namespace gear::ops {
 namespace {
@@ -20,20 +20,6 @@ void check_parameter(const char* name, const Tensor& parameter, const Tensor& x)
   TORCH_CHECK(parameter.is_floating_point() && parameter.device() == x.device(),
               "group_norm: ", name, " must be of a floating type on ", x.device(), ", got ",
               parameter.scalar_type(), " on ", parameter.device());
-}
-
-void check(const Tensor& x, const Tensor& weight, const Tensor& bias,
-           const GroupNormOptions& options) {
-  const auto type = x.scalar_type();
-  TORCH_CHECK(x.dim() == 4, "group_norm: x must be [B, C, H, W], got ", x.sizes());
-  TORCH_CHECK(x.numel() > 0, "group_norm: nothing to normalise in ", x.sizes());
-  TORCH_CHECK(type == at::kFloat || type == at::kBFloat16 || type == at::kDouble,
-              "group_norm: x must be float32, bfloat16 or float64, got ", type);
-  TORCH_CHECK(options.groups > 0 && x.size(1) % options.groups == 0, "group_norm: ", x.size(1),
-              " channels do not divide into ", options.groups, " groups");
-  TORCH_CHECK(options.eps > 0, "group_norm: eps must be above 0, got ", options.eps);
-  check_parameter("weight", weight, x);
-  check_parameter("bias", bias, x);
 }
 
 const GroupNormKernels& kernels_of(const Tensor& x) {
@@ -56,12 +42,53 @@ GroupNormCall make_call(const Tensor& x, const Tensor& weight, const Tensor& bia
           .options = options};
 }
 
+}  // namespace
+
+void check_group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      const GroupNormOptions& options) {
+  const auto type = x.scalar_type();
+  TORCH_CHECK(x.dim() == 4, "group_norm: x must be [B, C, H, W], got ", x.sizes());
+  TORCH_CHECK(x.numel() > 0, "group_norm: nothing to normalise in ", x.sizes());
+  TORCH_CHECK(type == at::kFloat || type == at::kBFloat16 || type == at::kDouble,
+              "group_norm: x must be float32, bfloat16 or float64, got ", type);
+  TORCH_CHECK(options.groups > 0 && x.size(1) % options.groups == 0, "group_norm: ", x.size(1),
+              " channels do not divide into ", options.groups, " groups");
+  TORCH_CHECK(options.eps > 0, "group_norm: eps must be above 0, got ", options.eps);
+  check_parameter("weight", weight, x);
+  check_parameter("bias", bias, x);
+}
+
+GroupNormResult group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                   const GroupNormOptions& options) {
+  return kernels_of(x).forward(make_call(x, weight, bias, options));
+}
+
+Tensor group_norm_again(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        const GroupNormOptions& options, const GroupNormMoments& moments) {
+  return kernels_of(x).normalise(make_call(x, weight, bias, options), moments);
+}
+
+GroupNormGradients group_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                       const GroupNormOptions& options,
+                                       const GroupNormMoments& moments, const Tensor& grad,
+                                       bool wants_x) {
+  const auto call = make_call(x, weight, bias, options);
+  auto found = kernels_of(x).backward(call, moments,
+                                      grad.contiguous(call.x.suggest_memory_format()), wants_x);
+  const auto like = [](const Tensor& gradient, const Tensor& parameter) {
+    return parameter.defined() ? gradient.to(parameter.scalar_type()) : Tensor();
+  };
+  return {.x = found.x, .weight = like(found.weight, weight), .bias = like(found.bias, bias)};
+}
+
+namespace {
+
 struct GroupNorm : torch::autograd::Function<GroupNorm> {
   static Tensor forward(AutogradContext* context, const Tensor& x,
                         const std::optional<Tensor>& weight, const std::optional<Tensor>& bias,
                         const GroupNormOptions& options) {
-    const auto call = make_call(x, weight.value_or(Tensor()), bias.value_or(Tensor()), options);
-    auto [y, moments] = kernels_of(x).forward(call);
+    auto [y, moments] =
+        group_norm_forward(x, weight.value_or(Tensor()), bias.value_or(Tensor()), options);
     context->save_for_backward(
         {x, weight.value_or(Tensor()), bias.value_or(Tensor()), moments.mean, moments.rstd});
     context->saved_data["groups"] = options.groups;
@@ -73,20 +100,14 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
   static variable_list backward(AutogradContext* context, const variable_list& grad_outputs) {
     TORCH_CHECK(!at::GradMode::is_enabled(), "group_norm: has no second derivative");
     const auto saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &weight = saved[1], &bias = saved[2];
-    const auto call =
-        make_call(x, weight, bias,
-                  {.groups = context->saved_data["groups"].toInt(),
-                   .eps = context->saved_data["eps"].toDouble(),
-                   .activation = context->saved_data["silu"].toBool() ? Activation::kSilu
-                                                                      : Activation::kNone});
-    const auto found = kernels_of(x).backward(
-        call, {.mean = saved[3], .rstd = saved[4]},
-        grad_outputs[0].contiguous(call.x.suggest_memory_format()), context->needs_input_grad(0));
-    const auto like = [](const Tensor& gradient, const Tensor& parameter) {
-      return parameter.defined() ? gradient.to(parameter.scalar_type()) : Tensor();
-    };
-    return {found.x, like(found.weight, weight), like(found.bias, bias), Tensor()};
+    const GroupNormOptions options = {
+        .groups = context->saved_data["groups"].toInt(),
+        .eps = context->saved_data["eps"].toDouble(),
+        .activation = context->saved_data["silu"].toBool() ? Activation::kSilu : Activation::kNone};
+    const auto found = group_norm_backward(saved[0], saved[1], saved[2], options,
+                                           {.mean = saved[3], .rstd = saved[4]}, grad_outputs[0],
+                                           context->needs_input_grad(0));
+    return {found.x, found.weight, found.bias, Tensor()};
   }
 };
 
@@ -94,7 +115,7 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
 
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const GroupNormOptions& options) {
-  check(x, weight, bias, options);
+  check_group_norm(x, weight, bias, options);
   // An undefined tensor would be taken for a variable; an empty optional is not.
   const auto optional = [](const Tensor& parameter) {
     return parameter.defined() ? std::optional(parameter) : std::nullopt;

@@ -28,13 +28,15 @@ struct GroupNormResult {
 
 struct GroupNormGradients {
   Tensor x;       // like x; undefined unless wanted
-  Tensor weight;  // [C] float64
-  Tensor bias;    // [C] float64
+  Tensor weight;  // [C], from the kernels in float64
+  Tensor bias;    // [C], likewise
 };
 
 /// The kernels of one device. `grad` lies in memory like x.
 struct GroupNormKernels {
   GroupNormResult (*forward)(const GroupNormCall& call);
+  /// The y of `forward`, from its moments.
+  Tensor (*normalise)(const GroupNormCall& call, const GroupNormMoments& moments);
   GroupNormGradients (*backward)(const GroupNormCall& call, const GroupNormMoments& moments,
                                  const Tensor& grad, bool wants_x);
 };

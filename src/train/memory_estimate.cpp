@@ -23,10 +23,10 @@ double side_after(const RunConfig& config, size_t halvings) {
 }
 
 /// Values kept for the backward pass of the convolutional tokenizer, per image: every residual
-/// block keeps about six maps of its level (two norms, two activations, two convolutions), or its
-/// input alone where it is computed again.
+/// block keeps about three maps of its level (the inputs of its two norms and its sum, while the
+/// next is made), or its input alone where it is computed again.
 double tokenizer_values(const RunConfig& config) {
-  const double maps_per_block = config.tokenizer.activation_checkpointing ? 1.0 : 6.0;
+  const double maps_per_block = config.tokenizer.activation_checkpointing ? 1.0 : 3.0;
   double values = 0.0;
   for (size_t level = 0; level < config.tokenizer.ch_mult.size(); ++level) {
     // Levels behind the last halving keep the size of the token grid.

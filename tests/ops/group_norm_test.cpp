@@ -7,7 +7,6 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/silu.h>
 #include <gtest/gtest.h>
-#include <malloc.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/utils.h>
 
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "core/numeric_gradient.h"
+#include "ops/bytes_kept.h"
 
 // B images, C channels in G groups
 
@@ -249,15 +249,6 @@ TEST(GroupNorm, TakesViewsThatLieInNoFormat) {
   problem.x = problem.x.slice(2, 0, 10, 2).transpose(2, 3);
   problem.grad = problem.grad.slice(2, 1, 10, 2).transpose(2, 3);
   expect_close(run(problem), truth(problem), 2e-6);
-}
-
-/// Bytes that `operation` leaves allocated while its result lives.
-template <class Operation>
-size_t bytes_kept(const Operation& operation) {
-  const auto in_use = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };
-  const size_t before = in_use();
-  const Tensor y = operation();
-  return in_use() - before;
 }
 
 TEST(GroupNorm, KeepsNoMapBesideItsInputAndItsResult) {

@@ -20,8 +20,8 @@ Convolution conv1x1(int64_t in, int64_t out, bool bias = true);
 torch::nn::GroupNorm group_norm(int64_t channels);
 /// norm(x) by ops::group_norm: the module holds the weight and the bias.
 Tensor normalise(const torch::nn::GroupNorm& norm, const Tensor& x);
-/// swish(norm(x)) in the same pass.
-Tensor normalise_swish(const torch::nn::GroupNorm& norm, const Tensor& x);
+/// conv(swish(norm(x))), of which the backward pass keeps x alone. conv has stride 1.
+Tensor conv_of_swish(Convolution& conv, const torch::nn::GroupNorm& norm, const Tensor& x);
 
 /// What follows the blocks that work at one resolution.
 enum class Resample { kNone, kDown, kUp };

@@ -142,7 +142,7 @@ Tensor LfqEncoderImpl::forward(const Tensor& images) {
   auto x = conv_in(images);
   for (const auto& level : *down) x = level->as<LfqLevel>()->forward(x);
   x = run_blocks(mid_block, x);
-  return conv_out(nn::normalise_swish(norm_out, x));
+  return nn::conv_of_swish(conv_out, norm_out, x);
 }
 
 LfqDecoderImpl::LfqDecoderImpl(const TokenizerConfig& config)
@@ -160,7 +160,7 @@ Tensor LfqDecoderImpl::forward(const Tensor& z_q) {
     x = adaptive[i]->as<AdaptiveGroupNorm>()->forward(x, z_q);
     x = up[i]->as<LfqLevel>()->forward(x);
   }
-  return conv_out(nn::normalise_swish(norm_out, x));
+  return nn::conv_of_swish(conv_out, norm_out, x);
 }
 
 LfqTokenizer::LfqTokenizer(const TokenizerConfig& config)

@@ -132,7 +132,7 @@ VqEncoderImpl::VqEncoderImpl(const TokenizerConfig& config)
 
 Tensor VqEncoderImpl::forward(const Tensor& images) {
   auto x = mid(run_levels(conv_blocks, conv_in(images), /*backwards=*/false));
-  return conv_out(nn::normalise_swish(norm_out, x));
+  return nn::conv_of_swish(conv_out, norm_out, x);
 }
 
 VqDecoderImpl::VqDecoderImpl(const TokenizerConfig& config)
@@ -145,7 +145,7 @@ VqDecoderImpl::VqDecoderImpl(const TokenizerConfig& config)
 
 Tensor VqDecoderImpl::forward(const Tensor& z) {
   auto x = run_levels(conv_blocks, mid(conv_in(z)), /*backwards=*/from_full_size);
-  return conv_out(nn::normalise_swish(norm_out, x));
+  return nn::conv_of_swish(conv_out, norm_out, x);
 }
 
 VqTokenizer::VqTokenizer(const TokenizerConfig& config)

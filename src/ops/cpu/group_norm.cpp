@@ -3,6 +3,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
+#include <utility>
 #include <vector>
 
 #include "ops/cpu/channel_blocks.h"
@@ -87,15 +88,21 @@ struct Kernels {
     return found;
   }
 
-  static GroupNormResult forward(const GroupNormCall& call) {
-    GroupNormResult result = {.y = at::empty_like(call.x), .moments = moments(call)};
-    const AffineTable<F> affine(GroupNormChannels<F>(call, result.moments));
+  static Tensor normalised(const GroupNormCall& call, const GroupNormMoments& moments) {
+    const AffineTable<F> affine(GroupNormChannels<F>(call, moments));
+    Tensor result = at::empty_like(call.x);
     const T* x = call.x.const_data_ptr<T>();
-    T* y = result.y.template mutable_data_ptr<T>();
+    T* y = result.mutable_data_ptr<T>();
     ChannelBlocks<layout>(call.x).for_each([&](const ChannelBlock& at) {
       normalise<layout, activation>(x + at.offset, at, affine.of_image(at.image), y + at.offset);
     });
     return result;
+  }
+
+  static GroupNormResult forward(const GroupNormCall& call) {
+    auto found = moments(call);
+    auto y = normalised(call, found);
+    return {.y = std::move(y), .moments = std::move(found)};
   }
 
   static GroupNormGradients backward(const GroupNormCall& call, const GroupNormMoments& moments,
@@ -147,6 +154,10 @@ GroupNormResult forward(const GroupNormCall& call) {
   return dispatch(call, [&](auto kernels) { return kernels.forward(call); });
 }
 
+Tensor normalise_again(const GroupNormCall& call, const GroupNormMoments& moments) {
+  return dispatch(call, [&](auto kernels) { return kernels.normalised(call, moments); });
+}
+
 GroupNormGradients backward(const GroupNormCall& call, const GroupNormMoments& moments,
                             const Tensor& grad, bool wants_x) {
   return dispatch(call,
@@ -156,7 +167,8 @@ GroupNormGradients backward(const GroupNormCall& call, const GroupNormMoments& m
 }  // namespace
 
 const GroupNormKernels& group_norm_kernels() {
-  static const GroupNormKernels kernels = {.forward = forward, .backward = backward};
+  static const GroupNormKernels kernels = {
+      .forward = forward, .normalise = normalise_again, .backward = backward};
   return kernels;
 }
 

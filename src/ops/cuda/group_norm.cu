@@ -174,7 +174,6 @@ class Launch {
     GroupNormResult result;
     result.moments.mean = empty({shape_.images, shape_.groups}, at::kDouble);
     result.moments.rstd = empty({shape_.images, shape_.groups}, at::kDouble);
-    result.y = at::empty_like(call_.x);
     const T* x = call_.x.const_data_ptr<T>();
     const auto parts = empty_parts();
     double* part = parts.template mutable_data_ptr<double>();
@@ -185,10 +184,16 @@ class Launch {
         result.moments.mean.template mutable_data_ptr<double>(),
         result.moments.rstd.template mutable_data_ptr<double>());
     C10_CUDA_KERNEL_LAUNCH_CHECK();
-    normalise_kernel<T, channels_last, silu><<<grid_, block_, 0, stream_>>>(
-        shape_, x, channels(result.moments), result.y.template mutable_data_ptr<T>());
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    result.y = normalise(result.moments);
     return result;
+  }
+
+  Tensor normalise(const GroupNormMoments& moments) const {
+    Tensor y = at::empty_like(call_.x);
+    normalise_kernel<T, channels_last, silu><<<grid_, block_, 0, stream_>>>(
+        shape_, call_.x.const_data_ptr<T>(), channels(moments), y.template mutable_data_ptr<T>());
+    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    return y;
   }
 
   GroupNormGradients backward(const GroupNormMoments& moments, const Tensor& grad,
@@ -270,6 +275,10 @@ GroupNormResult forward(const GroupNormCall& call) {
   return dispatch(call, [](const auto& launch) { return launch.forward(); });
 }
 
+Tensor normalise(const GroupNormCall& call, const GroupNormMoments& moments) {
+  return dispatch(call, [&](const auto& launch) { return launch.normalise(moments); });
+}
+
 GroupNormGradients backward(const GroupNormCall& call, const GroupNormMoments& moments,
                             const Tensor& grad, bool wants_x) {
   return dispatch(call,
@@ -279,7 +288,7 @@ GroupNormGradients backward(const GroupNormCall& call, const GroupNormMoments& m
 }  // namespace
 
 const GroupNormKernels& group_norm_kernels() {
-  static const GroupNormKernels kernels = {forward, backward};
+  static const GroupNormKernels kernels = {forward, normalise, backward};
   return kernels;
 }
 
