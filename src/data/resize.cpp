@@ -3,19 +3,14 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numbers>
 #include <utility>
 #include <vector>
 
-// One build serves every x86-64: the loops below are compiled three times and the loader of the
-// program picks the widest vectors that the machine has.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define GEAR_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define GEAR_VECTOR_CLONES
-#endif
+#include "byte_blocks.h"
 
 namespace gear::data {
 namespace {
@@ -23,7 +18,7 @@ namespace {
 using io::Image;
 
 constexpr int kFractionBits = 22;
-constexpr int64_t kBlockRows = 16;               // rows that the horizontal pass takes at once
+constexpr int64_t kBlockRows = kBlock;           // rows that the horizontal pass takes at once
 constexpr int64_t kBlockBytes = kBlockRows * 3;  // one column of such a block
 
 double sinc(double x) {
@@ -126,14 +121,14 @@ Taps make_taps(int64_t in, int64_t out, Filter filter, int64_t start, int64_t ou
   return taps;
 }
 
-inline uint8_t round_to_byte(int32_t sum) {
+GEAR_INLINED uint8_t round_to_byte(int32_t sum) {
   return static_cast<uint8_t>(std::clamp(sum >> kFractionBits, 0, 255));
 }
 
 /// out[i] = sum over k of weights[k] * in[k * stride + i], for `lanes` neighbouring bytes.
 template <int64_t lanes>
-inline void weighted_sum(const uint8_t* in, int64_t stride, const int32_t* weights, int64_t count,
-                         uint8_t* out) {
+GEAR_INLINED void weighted_sum(const uint8_t* in, int64_t stride, const int32_t* weights,
+                               int64_t count, uint8_t* out) {
   int32_t sums[lanes];
   for (int64_t i = 0; i < lanes; ++i) sums[i] = 1 << (kFractionBits - 1);
   for (int64_t k = 0; k < count; ++k) {
@@ -170,14 +165,35 @@ void sum_columns(const uint8_t* columns, const int64_t* first, const int64_t* co
 /// `bytes` bytes of each of 16 rows to columns: out[i][row] = rows[row][i].
 GEAR_VECTOR_CLONES
 void rows_to_columns(const uint8_t* const* rows, int64_t bytes, uint8_t* out) {
-  for (int64_t i = 0; i < bytes; ++i) {
+  int64_t i = 0;
+  for (; i + kBlock <= bytes; i += kBlock) {
+    std::array<Bytes, kBlock> block;
+    for (size_t r = 0; r < kBlock; ++r) block[r] = load_bytes(rows[r] + i);
+    transpose(block);
+    for (size_t c = 0; c < kBlock; ++c) {
+      store_bytes(block[c], out + (i + static_cast<int64_t>(c)) * kBlockRows);
+    }
+  }
+  for (; i < bytes; ++i) {
     for (int64_t r = 0; r < kBlockRows; ++r) out[i * kBlockRows + r] = rows[r][i];
   }
 }
 
+/// And back, for as many rows as there are: rows[row][i] = columns[i][row].
 GEAR_VECTOR_CLONES
-void columns_to_row(const uint8_t* columns, int64_t bytes, int64_t row, uint8_t* out) {
-  for (int64_t i = 0; i < bytes; ++i) out[i] = columns[i * kBlockRows + row];
+void columns_to_rows(const uint8_t* columns, int64_t bytes, uint8_t* const* rows, int64_t count) {
+  int64_t i = 0;
+  for (; i + kBlock <= bytes; i += kBlock) {
+    std::array<Bytes, kBlock> block;
+    for (size_t c = 0; c < kBlock; ++c) {
+      block[c] = load_bytes(columns + (i + static_cast<int64_t>(c)) * kBlockRows);
+    }
+    transpose(block);
+    for (int64_t r = 0; r < count; ++r) store_bytes(block[static_cast<size_t>(r)], rows[r] + i);
+  }
+  for (; i < bytes; ++i) {
+    for (int64_t r = 0; r < count; ++r) rows[r][i] = columns[i * kBlockRows + r];
+  }
 }
 
 /// Rows [first_row, first_row + out.height) of `image`, resampled along their length.
@@ -196,9 +212,9 @@ void resize_rows(const Image& image, int64_t first_row, Taps taps, Image& out) {
     rows_to_columns(rows, used_bytes, in_columns.data());
     sum_columns(in_columns.data(), taps.first.data(), taps.count.data(), taps.weights.data(),
                 taps.stride, out.width, out_columns.data());
-    for (int64_t r = 0; r < rows_left; ++r) {
-      columns_to_row(out_columns.data(), out.width * 3, r, out.row(y + r));
-    }
+    uint8_t* out_rows[kBlockRows];
+    for (int64_t r = 0; r < rows_left; ++r) out_rows[r] = out.row(y + r);
+    columns_to_rows(out_columns.data(), out.width * 3, out_rows, rows_left);
   }
 }
 

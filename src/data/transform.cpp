@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "byte_blocks.h"
 #include "gear/core/random.h"
 
 namespace gear::data {
@@ -14,6 +15,26 @@ uint64_t sample_seed(uint64_t seed, const char* purpose, int64_t epoch, int64_t 
 
 int64_t half_to_even(int64_t remainder) {
   return static_cast<int64_t>(std::nearbyint(static_cast<double>(remainder) / 2.0));
+}
+
+/// `width` pixels to one row of each plane, from right to left if `mirrored`.
+GEAR_VECTOR_CLONES
+void split_row(const uint8_t* pixels, int64_t width, bool mirrored, uint8_t* row, int64_t plane) {
+  const auto place = [&](int64_t x, int64_t count) {  // of pixels [x, x + count)
+    return mirrored ? width - x - count : x;
+  };
+  int64_t x = 0;
+  for (; x + kBlock <= width; x += kBlock) {
+    const auto channels = split_pixels(pixels + 3 * x);
+    uint8_t* to = row + place(x, kBlock);
+    for (size_t c = 0; c < 3; ++c) {
+      store_bytes(mirrored ? reversed(channels[c]) : channels[c],
+                  to + static_cast<int64_t>(c) * plane);
+    }
+  }
+  for (; x < width; ++x) {
+    for (int64_t c = 0; c < 3; ++c) row[place(x, 1) + c * plane] = pixels[3 * x + c];
+  }
 }
 
 }  // namespace
@@ -48,12 +69,8 @@ io::Image resize_short_side(const io::Image& image, int64_t short_side, Filter f
 void copy_planar(const io::Image& image, const Window& window, bool mirrored, uint8_t* out) {
   const int64_t plane = window.height * window.width;
   for (int64_t y = 0; y < window.height; ++y) {
-    const uint8_t* rgb = image.row(window.top + y) + 3 * window.left;
-    uint8_t* row = out + y * window.width;
-    for (int64_t x = 0; x < window.width; ++x) {
-      const uint8_t* pixel = rgb + 3 * (mirrored ? window.width - 1 - x : x);
-      for (int64_t channel = 0; channel < 3; ++channel) row[channel * plane + x] = pixel[channel];
-    }
+    split_row(image.row(window.top + y) + 3 * window.left, window.width, mirrored,
+              out + y * window.width, plane);
   }
 }
 

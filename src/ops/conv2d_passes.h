@@ -29,8 +29,8 @@ struct Conv2dGradients {
   Tensor bias;    // [K]
 };
 
-/// grad [B, K, H', W']; x may be undefined unless the gradient of the weight is wanted by Winograd's
-/// method or any gradient by the direct one.
+/// grad [B, K, H', W']; x may be undefined unless the gradient of the weight is wanted by
+/// Winograd's method or any gradient by the direct one.
 Conv2dGradients conv2d_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
                                 int64_t padding, ConvMethod method, const Conv2dWanted& wanted);
 

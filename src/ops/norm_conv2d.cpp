@@ -50,8 +50,8 @@ struct NormConv2d : torch::autograd::Function<NormConv2d> {
     const auto factors = weight.to(type);
     options.method = fitting_method(y, factors, options.method);
 
-    context->save_for_backward({x, norm_weight, norm_bias, weight, bias.value_or(Tensor()),
-                                moments.mean, moments.rstd});
+    context->save_for_backward(
+        {x, norm_weight, norm_bias, weight, bias.value_or(Tensor()), moments.mean, moments.rstd});
     context->saved_data["type"] = static_cast<int64_t>(type);
     store(context, options);
     return conv2d_forward(y, factors, cast(bias.value_or(Tensor()), type), options.padding,
@@ -83,9 +83,9 @@ struct NormConv2d : torch::autograd::Function<NormConv2d> {
     if (bias.defined()) gradients[kBias] = cast(of_conv.bias, bias.scalar_type());
     if (!wants_norm) return gradients;
 
-    auto of_norm = group_norm_backward(x, norm_weight, norm_bias, options.norm, moments,
-                                       of_conv.x.to(x.scalar_type()),
-                                       context->needs_input_grad(kX));
+    auto of_norm =
+        group_norm_backward(x, norm_weight, norm_bias, options.norm, moments,
+                            of_conv.x.to(x.scalar_type()), context->needs_input_grad(kX));
     gradients[kX] = std::move(of_norm.x);
     gradients[kNormWeight] = std::move(of_norm.weight);
     gradients[kNormBias] = std::move(of_norm.bias);
@@ -103,8 +103,8 @@ Tensor norm_conv2d(const Tensor& x, const NormConv2dParameters& parameters,
   check_conv2d(x, parameters.weight, options.padding);
   // An undefined tensor would be taken for a variable; an empty optional is not.
   const auto bias = parameters.bias.defined() ? std::optional(parameters.bias) : std::nullopt;
-  return NormConv2d::apply(x, parameters.norm_weight, parameters.norm_bias, parameters.weight,
-                           bias, options);
+  return NormConv2d::apply(x, parameters.norm_weight, parameters.norm_bias, parameters.weight, bias,
+                           options);
 }
 
 }  // namespace gear::ops

@@ -42,19 +42,18 @@ struct UpsampleConv2d : torch::autograd::Function<UpsampleConv2d> {
     const auto saved = context->get_saved_variables();
     const Tensor &x = saved[0], &weight = saved[1], &bias = saved[2];
     const auto type = static_cast<at::ScalarType>(context->saved_data["type"].toInt());
-    const auto method = context->saved_data["winograd"].toBool() ? ConvMethod::kWinograd
-                                                                 : ConvMethod::kDirect;
+    const auto method =
+        context->saved_data["winograd"].toBool() ? ConvMethod::kWinograd : ConvMethod::kDirect;
     const WithoutAutocast without_autocast;
     const auto larger = at::upsample_nearest2d(x, doubled(x)).to(type);
-    const auto found =
-        conv2d_backward(grad_outputs[0], larger, weight.to(type), kPadding, method,
-                        {.x = context->needs_input_grad(0),
-                         .weight = context->needs_input_grad(1),
-                         .bias = bias.defined() && context->needs_input_grad(2)});
+    const auto found = conv2d_backward(grad_outputs[0], larger, weight.to(type), kPadding, method,
+                                       {.x = context->needs_input_grad(0),
+                                        .weight = context->needs_input_grad(1),
+                                        .bias = bias.defined() && context->needs_input_grad(2)});
     variable_list gradients(4);
     if (found.x.defined()) {
-      gradients[0] = at::upsample_nearest2d_backward(found.x.to(x.scalar_type()), doubled(x),
-                                                     x.sizes());
+      gradients[0] =
+          at::upsample_nearest2d_backward(found.x.to(x.scalar_type()), doubled(x), x.sizes());
     }
     gradients[1] = cast(found.weight, weight.scalar_type());
     if (bias.defined()) gradients[2] = cast(found.bias, bias.scalar_type());

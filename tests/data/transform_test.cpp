@@ -166,5 +166,29 @@ TEST(CopyPlanar, SplitsChannelsAndMirrors) {
   EXPECT_THAT(planes, ::testing::ElementsAre(4, 1, 5, 2, 6, 3));
 }
 
+TEST(CopyPlanar, SplitsRowsOfAnyLength) {
+  for (const int64_t width : {15, 16, 17, 32, 50}) {
+    Image image(width + 3, 3);
+    for (size_t i = 0; i < image.pixels.size(); ++i) {
+      image.pixels[i] = static_cast<uint8_t>(i * 7 + i / 251);
+    }
+    const Window window = {1, 2, 2, width};
+    for (const bool mirrored : {false, true}) {
+      std::vector<uint8_t> planes(static_cast<size_t>(3 * 2 * width));
+      copy_planar(image, window, mirrored, planes.data());
+      size_t at = 0;
+      for (int64_t channel = 0; channel < 3; ++channel) {
+        for (int64_t y = 0; y < 2; ++y) {
+          for (int64_t x = 0; x < width; ++x) {
+            const int64_t from = window.left + (mirrored ? width - 1 - x : x);
+            ASSERT_EQ(planes[at++], image.row(window.top + y)[3 * from + channel])
+                << "width " << width << ", channel " << channel << ", row " << y << ", " << x;
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gear::data

@@ -21,7 +21,7 @@ namespace {
 constexpr auto kLast = at::MemoryFormat::ChannelsLast;
 
 struct Problem {
-  Tensor x;     // [B, C, H, W]
+  Tensor x;  // [B, C, H, W]
   NormConv2dParameters parameters;
   Tensor grad;  // [B, K, H, W]
   NormConv2dOptions options;
