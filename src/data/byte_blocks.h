@@ -40,10 +40,10 @@ GEAR_INLINED void transpose(std::array<Bytes, kBlock>& rows) {
     std::array<Bytes, kBlock> woven;
     for (size_t i = 0; i < kBlock / 2; ++i) {
       const Bytes a = rows[i], b = rows[i + kBlock / 2];
-      woven[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22,
-                                             7, 23);
-      woven[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
-                                                 29, 14, 30, 15, 31);
+      woven[2 * i] =
+          __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      woven[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
+                                                 14, 30, 15, 31);
     }
     rows = woven;
   }
@@ -59,12 +59,12 @@ GEAR_INLINED std::array<Bytes, 3> split_pixels(const uint8_t* pixels) {
   const Bytes a = load_bytes(pixels), b = load_bytes(pixels + kBlock),
               c = load_bytes(pixels + 2 * kBlock);
   // Channel k is at the bytes k, k + 3, ... of the 48; -1: comes from the third vector.
-  const Bytes red = __builtin_shufflevector(a, b, 0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, -1, -1,
-                                            -1, -1, -1);
-  const Bytes green = __builtin_shufflevector(a, b, 1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, -1,
-                                              -1, -1, -1, -1);
-  const Bytes blue = __builtin_shufflevector(a, b, 2, 5, 8, 11, 14, 17, 20, 23, 26, 29, -1, -1, -1,
-                                             -1, -1, -1);
+  const Bytes red =
+      __builtin_shufflevector(a, b, 0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, -1, -1, -1, -1, -1);
+  const Bytes green =
+      __builtin_shufflevector(a, b, 1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, -1, -1, -1, -1, -1);
+  const Bytes blue =
+      __builtin_shufflevector(a, b, 2, 5, 8, 11, 14, 17, 20, 23, 26, 29, -1, -1, -1, -1, -1, -1);
   return {__builtin_shufflevector(red, c, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29),
           __builtin_shufflevector(green, c, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30),
           __builtin_shufflevector(blue, c, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31)};

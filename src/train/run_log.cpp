@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "gear/core/text.h"
 #include "gear/io/image.h"
@@ -42,13 +43,16 @@ RunLog::RunLog(const RunConfig& config, const RunFolder& folder, int64_t start_s
 }
 
 void RunLog::step(int64_t step, MetricsLog::Values values) {
-  const double seconds = since_last_log_.seconds() / static_cast<double>(step - last_logged_step_);
+  const auto steps = static_cast<double>(step - last_logged_step_);
+  const double seconds = since_last_log_.seconds() / steps;
   const double images_per_second = static_cast<double>(config_.data.batch_size) / seconds;
   last_logged_step_ = step;
   since_last_log_.restart();
 
   losses_text_ = summary_of(values) + ", " + short_number(images_per_second) + " images/s";
   values.emplace_back(kStepSeconds, seconds);
+  values.emplace_back("time/data_seconds", std::exchange(data_seconds_, 0.0) / steps);
+  values.emplace_back("time/save_seconds", std::exchange(save_seconds_, 0.0) / steps);
   values.emplace_back("time/images_per_second", images_per_second);
   write(step, values);
 }

@@ -20,7 +20,12 @@ class RunLog {
  public:
   RunLog(const RunConfig& config, const RunFolder& folder, int64_t start_step);
 
-  /// The metrics of a logging step, with its speed under `time/`.
+  /// Time that a step did not have for computing: until its pictures came, or its save let it go
+  /// on.
+  void waited_for_data(double seconds) { data_seconds_ += seconds; }
+  void waited_for_save(double seconds) { save_seconds_ += seconds; }
+  /// The metrics of a logging step, with the seconds of a step under `time/`: the mean of those
+  /// since the last logging step, and what of it was waiting.
   void step(int64_t step, MetricsLog::Values values);
   void evaluation(int64_t step, const MetricsLog::Values& values);
   /// Shows the picture of a preview in TensorBoard.
@@ -42,6 +47,7 @@ class RunLog {
   int64_t last_logged_step_;
   Stopwatch since_start_;
   Stopwatch since_last_log_;
+  double data_seconds_ = 0.0, save_seconds_ = 0.0;  // since the last logging step
   std::string losses_text_;  // of the last logging step; reading the device every step would wait
 };
 

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "gear/core/clock.h"
 #include "gear/core/log.h"
 #include "gear/core/random.h"
 #include "gear/core/text.h"
@@ -95,11 +96,13 @@ void Trainer::restore(const Checkpoint& checkpoint) {
 }
 
 void Trainer::save() {
+  const Stopwatch watch;
   finish_saving();
   // A checkpoint must never be ahead of the lines that describe the way to it.
   writer_.save(position_, folder_.config_yaml(), recipe_.state(), [this] { log_->sync(); });
   saved_step_ = position_.step;
   tell_saved();
+  log_->waited_for_save(watch.seconds());
 }
 
 void Trainer::save_unsaved() {
@@ -209,11 +212,13 @@ TrainOutcome Trainer::run() {
 void Trainer::load_batches() {
   if (finished()) return;
   folder_.world().doing("waiting for data of step " + std::to_string(position_.step + 1));
+  const Stopwatch watch;
   try {
     for (int64_t i = 0; i < division_.passes; ++i) batches_.push_back(source_.next());
   } catch (const std::exception&) {
     data_error_ = std::current_exception();
   }
+  log_->waited_for_data(watch.seconds());
 }
 
 void Trainer::train_step(const std::vector<data::Batch>& micro_batches) {

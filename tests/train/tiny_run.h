@@ -7,6 +7,7 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -15,6 +16,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -106,6 +108,7 @@ class TinySource : public BatchSource {
  public:
   explicit TinySource(int64_t size) : size_(size) {}
   data::Batch next() override {
+    std::this_thread::sleep_for(pause);
     if (position_ == fails_at) fail("micro-batch ", position_, " cannot be read");
     RandomStream stream(stream_seed(3, "batch", static_cast<uint64_t>(position_++)));
     data::Batch batch{.images = at::empty({size_, 3, 2, 2}, at::kByte),
@@ -121,6 +124,7 @@ class TinySource : public BatchSource {
   int64_t position() const { return position_; }
 
   int64_t fails_at = -1;
+  std::chrono::milliseconds pause{0};  // that a batch takes
 
  private:
   int64_t size_;

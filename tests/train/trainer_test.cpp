@@ -82,6 +82,25 @@ TEST(Trainer, WritesTheRunFolder) {
                                       "8 loss_total", "8 eval/psnr", "9 loss_total"}));
 }
 
+TEST(Trainer, TellsHowLongAStepWaitsForItsData) {
+  const TemporaryFolder root;
+  TinyRun run(tiny_config(4), root.path());
+  run.source.pause = std::chrono::milliseconds(20);  // twice a step
+  run.train();
+  std::ifstream stream(root.path() / "metrics.jsonl");
+  int logged = 0;
+  for (std::string line; std::getline(stream, line);) {
+    const auto json = nlohmann::ordered_json::parse(line);
+    if (!json.contains("loss_total")) continue;
+    ++logged;
+    const double data = json.at("time/data_seconds").get<double>();
+    EXPECT_GE(data, 0.04);
+    EXPECT_GE(json.at("time/save_seconds").get<double>(), 0.0);
+    EXPECT_GE(json.at("time/step_seconds").get<double>(), data);
+  }
+  EXPECT_EQ(logged, 2);
+}
+
 TEST(Trainer, WritesScalarsAndPicturesForTensorBoard) {
   const TemporaryFolder root;
   RunConfig config = tiny_config(4);
