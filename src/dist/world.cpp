@@ -178,6 +178,16 @@ void World::doing(const std::string& what) const {
   if (group_) group_->monitor->activity().doing(what);
 }
 
+std::shared_ptr<void> World::waiting_for_others() const {
+  struct Held {
+    explicit Held(std::shared_ptr<Monitor> of_process)
+        : monitor(std::move(of_process)), waiting(monitor->activity()) {}
+    std::shared_ptr<Monitor> monitor;  // outlives the waiting
+    Activity::Waiting waiting;
+  };
+  return group_ ? std::make_shared<Held>(group_->monitor) : nullptr;
+}
+
 void World::fail_others(const std::string& sentence) const {
   const std::string first_line = sentence.substr(0, sentence.find('\n'));  // no stack trace
   if (group_) group_->monitor->fail_others("failed: " + first_line);

@@ -81,6 +81,8 @@ fs::path CheckpointStore::write(const SaveJob& job) const {
 }
 
 void CheckpointStore::give_up_waiting(bool give_up) const { steps_->give_up(give_up); }
+int64_t CheckpointStore::progress_of_write() const { return steps_->progress(); }
+bool CheckpointStore::write_waits_for_others() const { return steps_->waits(); }
 
 void CheckpointStore::remove_old(int64_t saved_step) const {
   const auto folders = list();

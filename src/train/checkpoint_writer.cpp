@@ -77,10 +77,21 @@ bool CheckpointWriter::is_saving() const {
   return ended_.valid() && ended_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
 }
 
-/// Tells the other ranks that this one is not idle: the thread has a watch of its own.
+/// The other ranks, and the watch over this one, learn what its thread does: whether it gets on,
+/// and whether it waits for others itself. A rank that is stopped amid a save is named for that.
 void CheckpointWriter::await_thread() {
-  while (ended_.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
-    store_.world().doing("waiting for a checkpoint");
+  constexpr auto kLook = std::chrono::milliseconds(500);
+  const dist::World& world = store_.world();
+  std::shared_ptr<void> waiting;  // for others, as long as it is there
+  int64_t progress = -1;
+  while (ended_.wait_for(kLook) != std::future_status::ready) {
+    if (store_.write_waits_for_others() != (waiting != nullptr)) {
+      waiting = waiting ? nullptr : world.waiting_for_others();
+    }
+    if (progress != store_.progress_of_write()) {
+      progress = store_.progress_of_write();
+      world.doing("waiting for a checkpoint");
+    }
   }
   thread_.join();
 }

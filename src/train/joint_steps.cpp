@@ -23,6 +23,19 @@ constexpr double kSecondsBetweenSigns = 1;
 
 std::string sign_key(int64_t rank) { return "progress/" + std::to_string(rank); }
 
+/// Sets a flag, and at the end what it was before.
+class FlagScope {
+ public:
+  explicit FlagScope(std::atomic<bool>& flag) : flag_(flag), before_(flag.exchange(true)) {}
+  ~FlagScope() { flag_ = before_; }
+  FlagScope(const FlagScope&) = delete;
+  FlagScope& operator=(const FlagScope&) = delete;
+
+ private:
+  std::atomic<bool>& flag_;
+  bool before_;
+};
+
 }  // namespace
 
 void JointSteps::first(const std::function<void()>& action) {
@@ -47,7 +60,7 @@ void JointSteps::all_then_first(const std::function<std::string()>& each,
   } catch (const std::exception& error) {
     told = kFailed + std::string(error.what());
   }
-  board_.set(key("told", world_.rank()), told);
+  tell(key("told", world_.rank()), told);
   hear_verdict();
 }
 
@@ -56,11 +69,17 @@ void JointSteps::act_and_tell(const std::function<void()>& action) {
   try {
     action();
   } catch (const std::exception& error) {
-    board_.set(verdict, kFailed + std::string(error.what()));
+    tell(verdict, kFailed + std::string(error.what()));
     throw;
   }
-  board_.set(verdict, std::string(1, kDone));
+  tell(verdict, std::string(1, kDone));
   heard_.push_back(verdict);
+}
+
+/// Rank 0 keeps the texts, so that telling one is waiting for rank 0.
+void JointSteps::tell(const std::string& key, const std::string& text) {
+  const FlagScope waits(waits_);
+  board_.set(key, text);
 }
 
 void JointSteps::hear_verdict() {
@@ -89,11 +108,12 @@ std::vector<std::string> JointSteps::collect(const std::string& own) {
 void JointSteps::note_progress() {
   ++progress_;
   if (world_.is_single() || seconds_now() - progress_told_at_ < kSecondsBetweenSigns) return;
-  board_.set(sign_key(world_.rank()), std::to_string(progress_));
+  tell(sign_key(world_.rank()), std::to_string(progress_));
   progress_told_at_ = seconds_now();
 }
 
 std::string JointSteps::await(const std::string& key, int64_t from_rank) {
+  const FlagScope waits(waits_);
   const std::string who =
       "rank " + std::to_string(from_rank) + " of " + std::to_string(world_.size());
   std::optional<std::string> last_sign;

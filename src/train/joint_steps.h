@@ -30,12 +30,20 @@ class JointSteps {
   /// To be called now and then in a step that takes long.
   void note_progress();
 
+  /// For another thread: grows with what this rank does, and with what it sees those do for whom it
+  /// waits.
+  int64_t progress() const { return progress_; }
+  /// For another thread: whether this rank waits for others, rank 0 that keeps the texts among
+  /// them.
+  bool waits() const { return waits_; }
+
   /// Called by another thread: while set, whoever waits for other ranks throws Error instead.
   void give_up(bool given_up) { given_up_ = given_up; }
 
  private:
   void act_and_tell(const std::function<void()>& action);
   void hear_verdict();
+  void tell(const std::string& key, const std::string& text);
   std::vector<std::string> collect(const std::string& own);
   std::string await(const std::string& key, int64_t from_rank);
   std::string key(const char* what, int64_t rank) const;
@@ -44,7 +52,8 @@ class JointSteps {
   dist::SideBoard board_;
   int64_t step_ = 0;
   std::vector<std::string> heard_;  // keys that everybody has read
-  int64_t progress_ = 0;
+  std::atomic<int64_t> progress_{0};
+  std::atomic<bool> waits_{false};
   double progress_told_at_ = 0.0;
   std::atomic<bool> given_up_{false};
 };

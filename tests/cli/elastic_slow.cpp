@@ -41,25 +41,6 @@ TEST(Elastic, ChangingTheNumberOfRanksChangesNoBit) {
   EXPECT_EQ(timeless_metrics(tiny.run()), timeless_metrics(undisturbed));
 }
 
-/// Whether a checkpoint is being written there, or was when its writer died.
-bool is_saving(const fs::path& run) {
-  std::error_code gone;
-  for (fs::directory_iterator entry(run / "checkpoints", gone), end; !gone && entry != end;
-       entry.increment(gone)) {
-    if (entry->path().extension() == ".partial") return true;
-  }
-  return false;
-}
-
-/// Waits for the next save, behind what an earlier one has left.
-void wait_for_save(const fs::path& run, const GearProcess& process) {
-  for (const bool saving : {false, true}) {
-    while (is_saving(run) != saving && process.running()) {
-      std::this_thread::sleep_for(std::chrono::microseconds(100));
-    }
-  }
-}
-
 TEST(Elastic, KilledAtRandomOnTwoRanksItEndsBitForBit) {
   const TinySetup tiny;
   constexpr int64_t kSteps = 40;

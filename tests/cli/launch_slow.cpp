@@ -25,9 +25,12 @@ bool has_saved(const TinySetup& tiny, const GearProcess& process) {
   return comes_true([&] { return found() || !process.running(); }) && process.running();
 }
 
+enum class Moment { kAny, kAmidASave };
+
 /// Rank `unlucky` gets `signal` in the middle of a run, which then says `sentence` about it and can
 /// be gone on with.
-void expect_loss(size_t unlucky, int signal, const std::string& sentence) {
+void expect_loss(size_t unlucky, int signal, const std::string& sentence,
+                 Moment moment = Moment::kAny) {
   const TinySetup tiny;
   const std::vector<std::string> settings = {"steps=100000", "output.checkpoint_every=1",
                                              "parallel.timeout_seconds=4"};
@@ -35,6 +38,7 @@ void expect_loss(size_t unlucky, int signal, const std::string& sentence) {
   ASSERT_TRUE(has_saved(tiny, process));
   const auto ranks = children_of(process.id());
   ASSERT_EQ(ranks.size(), 2U);
+  if (moment == Moment::kAmidASave) wait_for_save(tiny.run(), process);
   ::kill(ranks[unlucky], signal);
   const Outcome outcome = process.wait();
   EXPECT_EQ(outcome.exit_code, exit_code::kRankLost) << outcome.err;
@@ -56,6 +60,12 @@ TEST_P(LaunchLoss, AKilledRankIsNamedAndTheRunGoesOn) {
 TEST_P(LaunchLoss, AStoppedRankIsNamedAndTheRunGoesOn) {
   expect_loss(GetParam(), SIGSTOP,
               "has not answered for [0-9]+ s, for it is stopped by a signal; its last sign was ");
+}
+
+TEST_P(LaunchLoss, ARankThatIsStoppedAmidASaveIsNamedAndTheRunGoesOn) {
+  expect_loss(GetParam(), SIGSTOP,
+              "has not answered for [0-9]+ s, for it is stopped by a signal; its last sign was ",
+              Moment::kAmidASave);
 }
 
 INSTANTIATE_TEST_SUITE_P(OfTwo, LaunchLoss, ::testing::Values(0U, 1U));

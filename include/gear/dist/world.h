@@ -72,6 +72,10 @@ class World {
   /// What this rank does from now on, as others will name it if it hangs: "step 12". A rank that
   /// goes on for long without any collective should call it now and then.
   void doing(const std::string& what) const;
+  /// While what is returned lives, this rank counts as one that waits for others, although not in a
+  /// collective; if it does so for too long, the ranks look who is to blame. doing() tells that it
+  /// has not waited in vain. Null for one process alone.
+  std::shared_ptr<void> waiting_for_others() const;
   /// To be called before this rank ends with an error that the others do not have: they stop, too,
   /// and name it. Not a collective.
   void fail_others(const std::string& sentence) const;

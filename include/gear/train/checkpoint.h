@@ -136,6 +136,8 @@ class CheckpointStore {
       const std::vector<TensorGroup>& groups) const;
   std::filesystem::path write(const SaveJob& job) const;
   void give_up_waiting(bool give_up) const;
+  int64_t progress_of_write() const;  // see JointSteps
+  bool write_waits_for_others() const;
   std::vector<std::filesystem::path> list_of_first_rank() const;
   void remove_old(int64_t saved_step) const;
   void remove(const std::filesystem::path& checkpoint) const;
