@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ops/conv2d_passes.h"
+#include "ops/optional_tensor.h"
 #include "ops/winograd_kernels.h"
 
 // B images, C channels in, K channels out, k taps per side
@@ -23,8 +24,10 @@ using torch::autograd::variable_list;
 
 constexpr auto kLast = at::MemoryFormat::ChannelsLast;
 
-// With fewer pixels than this transforming the weights costs more than it saves.
-constexpr int64_t kFewestPixels = 128;
+// With fewer pixels than this in a picture, transforming the weights mostly costs more than it
+// saves. The number of pictures is left out: the ranks of a run, with some of them each, shall take
+// the method that one process takes for all.
+constexpr int64_t kFewestPixels = 64;
 
 struct Winograd : torch::autograd::Function<Winograd> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
@@ -47,11 +50,6 @@ struct Winograd : torch::autograd::Function<Winograd> {
     return {found.x, found.weight, found.bias, Tensor()};
   }
 };
-
-// An undefined tensor would be taken for a variable or a value; an empty optional is not.
-std::optional<Tensor> optional(const Tensor& tensor) {
-  return tensor.defined() ? std::optional(tensor) : std::nullopt;
-}
 
 Conv2dGradients winograd_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
                                   int64_t padding, const Conv2dWanted& wanted) {
@@ -119,7 +117,7 @@ bool winograd_fits(const Tensor& x, const Tensor& weight) {
   return has_winograd() && (taps == 3 || taps == 4) && x.is_cpu() &&
          x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
          whole(weight.size(0)) && whole(weight.size(1)) && x.is_contiguous(kLast) &&
-         x.size(0) * x.size(2) * x.size(3) >= kFewestPixels;
+         x.size(2) * x.size(3) >= kFewestPixels;
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t padding,

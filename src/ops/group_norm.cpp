@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "ops/group_norm_passes.h"
+#include "ops/optional_tensor.h"
+#include "ops/stored_norm_options.h"
 
 namespace gear::ops {
 namespace {
@@ -91,22 +93,16 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
         group_norm_forward(x, weight.value_or(Tensor()), bias.value_or(Tensor()), options);
     context->save_for_backward(
         {x, weight.value_or(Tensor()), bias.value_or(Tensor()), moments.mean, moments.rstd});
-    context->saved_data["groups"] = options.groups;
-    context->saved_data["eps"] = options.eps;
-    context->saved_data["silu"] = options.activation == Activation::kSilu;
+    store(context, options);
     return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grad_outputs) {
     TORCH_CHECK(!at::GradMode::is_enabled(), "group_norm: has no second derivative");
     const auto saved = context->get_saved_variables();
-    const GroupNormOptions options = {
-        .groups = context->saved_data["groups"].toInt(),
-        .eps = context->saved_data["eps"].toDouble(),
-        .activation = context->saved_data["silu"].toBool() ? Activation::kSilu : Activation::kNone};
-    const auto found = group_norm_backward(saved[0], saved[1], saved[2], options,
-                                           {.mean = saved[3], .rstd = saved[4]}, grad_outputs[0],
-                                           context->needs_input_grad(0));
+    const auto found = group_norm_backward(
+        saved[0], saved[1], saved[2], stored_norm_options(context),
+        {.mean = saved[3], .rstd = saved[4]}, grad_outputs[0], context->needs_input_grad(0));
     return {found.x, found.weight, found.bias, Tensor()};
   }
 };
@@ -116,10 +112,6 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const GroupNormOptions& options) {
   check_group_norm(x, weight, bias, options);
-  // An undefined tensor would be taken for a variable; an empty optional is not.
-  const auto optional = [](const Tensor& parameter) {
-    return parameter.defined() ? std::optional(parameter) : std::nullopt;
-  };
   return GroupNorm::apply(x, optional(weight), optional(bias), options);
 }
 

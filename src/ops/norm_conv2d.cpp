@@ -7,7 +7,9 @@
 
 #include "ops/conv2d_passes.h"
 #include "ops/group_norm_passes.h"
+#include "ops/optional_tensor.h"
 #include "ops/product_type.h"
+#include "ops/stored_norm_options.h"
 #include "ops/without_autocast.h"
 
 // B images, C channels in, K channels out, k taps per side
@@ -20,18 +22,14 @@ using torch::autograd::variable_list;
 
 void store(AutogradContext* context, const NormConv2dOptions& options) {
   auto& data = context->saved_data;
-  data["groups"] = options.norm.groups;
-  data["eps"] = options.norm.eps;
-  data["silu"] = options.norm.activation == Activation::kSilu;
+  store(context, options.norm);
   data["padding"] = options.padding;
   data["winograd"] = options.method == ConvMethod::kWinograd;
 }
 
 NormConv2dOptions stored_options(AutogradContext* context) {
   auto& data = context->saved_data;
-  return {.norm = {.groups = data["groups"].toInt(),
-                   .eps = data["eps"].toDouble(),
-                   .activation = data["silu"].toBool() ? Activation::kSilu : Activation::kNone},
+  return {.norm = stored_norm_options(context),
           .padding = data["padding"].toInt(),
           .method = data["winograd"].toBool() ? ConvMethod::kWinograd : ConvMethod::kDirect};
 }
@@ -101,10 +99,8 @@ Tensor norm_conv2d(const Tensor& x, const NormConv2dParameters& parameters,
               "norm_conv2d: the normalisation needs a weight and a bias");
   check_group_norm(x, parameters.norm_weight, parameters.norm_bias, options.norm);
   check_conv2d(x, parameters.weight, options.padding);
-  // An undefined tensor would be taken for a variable; an empty optional is not.
-  const auto bias = parameters.bias.defined() ? std::optional(parameters.bias) : std::nullopt;
-  return NormConv2d::apply(x, parameters.norm_weight, parameters.norm_bias, parameters.weight, bias,
-                           options);
+  return NormConv2d::apply(x, parameters.norm_weight, parameters.norm_bias, parameters.weight,
+                           optional(parameters.bias), options);
 }
 
 }  // namespace gear::ops

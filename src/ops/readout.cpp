@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "ops/optional_tensor.h"
 #include "ops/readout_passes.h"
 #include "ops/without_autocast.h"
 
@@ -132,9 +133,8 @@ Readout read_out(const Costs& costs, const Tensor& table, const ReadoutOptions& 
   const bool will_differentiate =
       at::GradMode::is_enabled() && (costs.left.requires_grad() || costs.right.requires_grad());
   const auto outputs =
-      ReadoutFunction::apply(costs.left.contiguous(), costs.right.contiguous(),
-                             table.defined() ? std::optional<Tensor>(table) : std::nullopt, options,
-                             will_differentiate, &statistics);
+      ReadoutFunction::apply(costs.left.contiguous(), costs.right.contiguous(), optional(table),
+                             options, will_differentiate, &statistics);
   Readout result{.ids = statistics.ids, .diagnostics = std::move(statistics.diagnostics)};
   size_t next = 0;
   if (table.defined()) result.lookup = outputs[next++];

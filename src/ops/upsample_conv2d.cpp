@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ops/conv2d_passes.h"
+#include "ops/optional_tensor.h"
 #include "ops/product_type.h"
 #include "ops/without_autocast.h"
 
@@ -68,9 +69,7 @@ Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias
   check_conv2d(x, weight, kPadding);
   TORCH_CHECK(weight.size(2) == 3, "upsample_conv2d: weight must be [K, C, 3, 3], got ",
               weight.sizes());
-  // An undefined tensor would be taken for a variable; an empty optional is not.
-  return UpsampleConv2d::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt,
-                               method);
+  return UpsampleConv2d::apply(x, weight, optional(bias), method);
 }
 
 }  // namespace gear::ops

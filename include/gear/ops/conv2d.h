@@ -31,8 +31,8 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t
 bool has_winograd();
 
 /// Whether the method can be used and pays: three or four taps per side, float32 on the CPU,
-/// channels-last, widths that are multiples of 32, and enough pixels to be worth transforming the
-/// weights.
+/// channels-last, widths that are multiples of 32, and enough pixels in a picture to be worth
+/// transforming the weights. It does not depend on the number of pictures.
 bool winograd_fits(const Tensor& x, const Tensor& weight);
 
 }  // namespace gear::ops
