@@ -7,11 +7,22 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <thread>
 
 namespace gear::dist {
 namespace {
+
+/// Whether a connection leads back to its own socket, as it does when the port of the other end
+/// happens to be the one that the system chose for this end.
+bool meets_itself(int descriptor) {
+  sockaddr_storage own{}, other{};
+  socklen_t own_size = sizeof own, other_size = sizeof other;
+  return ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&own), &own_size) == 0 &&
+         ::getpeername(descriptor, reinterpret_cast<sockaddr*>(&other), &other_size) == 0 &&
+         own_size == other_size && std::memcmp(&own, &other, own_size) == 0;
+}
 
 bool connects(const addrinfo& address) {
   constexpr int kPatienceMs = 2000;  // a firewall may swallow the packets
@@ -25,6 +36,7 @@ bool connects(const addrinfo& address) {
     ::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size);
     connected = error == 0;
   }
+  connected = connected && !meets_itself(descriptor);
   ::close(descriptor);
   return connected;
 }

@@ -76,6 +76,10 @@ int64_t World::size() const { return group_ ? group_->size : 1; }
 
 c10::Device World::device() const { return group_ ? group_->options.device : c10::kCPU; }
 
+std::chrono::milliseconds World::timeout() const {
+  return group_ ? group_->options.timeout : std::chrono::milliseconds(0);
+}
+
 const Placement& World::placement() const {
   static const Placement alone;
   return group_ ? group_->placement : alone;

@@ -116,6 +116,7 @@ std::string JointSteps::await(const std::string& key, int64_t from_rank) {
   const FlagScope waits(waits_);
   const std::string who =
       "rank " + std::to_string(from_rank) + " of " + std::to_string(world_.size());
+  const double patience = std::chrono::duration<double>(world_.timeout()).count();
   std::optional<std::string> last_sign;
   Stopwatch since_progress, since_look;
   for (auto pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
@@ -130,7 +131,7 @@ std::string JointSteps::await(const std::string& key, int64_t from_rank) {
         note_progress();  // for those who wait for this rank
       }
     }
-    if (since_progress.seconds() > kPatienceSeconds) {
+    if (since_progress.seconds() > patience) {
       fail("waited ", format_duration(since_progress.seconds()), " for ", who,
            ", which makes no progress with its part of a checkpoint");
     }

@@ -13,11 +13,9 @@ namespace gear::train {
 
 /// Steps that the ranks of a world take together without collectives, so beside the training too.
 /// What a step throws on one rank, it throws on all. Every rank takes the same steps in the same
-/// order. A rank that makes no progress for kPatienceSeconds while others wait for it is named.
+/// order. A rank that makes no progress for World::timeout() while others wait for it is named.
 class JointSteps {
  public:
-  static constexpr double kPatienceSeconds = 300;
-
   explicit JointSteps(const dist::World& world) : world_(world), board_(world.side_board()) {}
 
   /// The first rank acts while the others wait for it.

@@ -43,6 +43,8 @@ class World {
   bool is_first() const { return rank() == 0; }
   bool is_single() const { return size() == 1; }
   c10::Device device() const;  ///< where the tensors of collectives must be
+  /// How long a rank waits for another; nothing for one process alone.
+  std::chrono::milliseconds timeout() const;
   /// The place of this process among those of the run on its machine.
   const Placement& placement() const;
 
