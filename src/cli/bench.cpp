@@ -23,6 +23,15 @@ void add_count(CLI::App& command, const char* name, int64_t& value, const char* 
   command.add_option(name, value, help)->check(kCount)->capture_default_str();
 }
 
+/// Also for a measurement that sets the threads of its configuration.
+template <class Options>
+void take_threads(Options& options, int threads) {
+  at::set_num_threads(threads);
+  if constexpr (requires { options.overrides; }) {
+    options.overrides.push_back("threads=" + std::to_string(threads));
+  }
+}
+
 /// Adds what all measurements have; returns what makes one and presents it.
 template <class Options>
 std::function<void()> measuring(CLI::App& command, const std::shared_ptr<Options>& options,
@@ -33,7 +42,7 @@ std::function<void()> measuring(CLI::App& command, const std::shared_ptr<Options
       ->check(CLI::Range(0, 4096));
   command.add_option("--json", common->json, "Also write the figures to this file");
   return [options, common, run] {
-    if (common->threads > 0) at::set_num_threads(common->threads);
+    if (common->threads > 0) take_threads(*options, common->threads);
     const Machine machine = describe_machine();
     const BenchReport report = run(*options);
     if (!report.measurements.empty()) present(report, machine, common->json);  // else another rank

@@ -19,8 +19,8 @@ train::RunConfig tokenizer_config(const std::string& path, const TokenizerOption
     return config::load<train::RunConfig>(checkpoint->config_path(), options.overrides);
   }
   fail(path,
-       ": is no run or checkpoint of gear, so nothing says which network these weights are of; "
-       "name a configuration with its tokenizer section, as in --config "
+       ": is no run folder or checkpoint of gear, from which the network would be known; name a "
+       "configuration with its tokenizer section, as in --config "
        "configs/imagenet256/stage0_vq16.yaml");
 }
 

@@ -177,6 +177,16 @@ std::string html_page(const std::vector<Run>& runs, const std::vector<std::strin
   return html.str();
 }
 
+void expect_report_name(const fs::path& out) {
+  if (fs::is_directory(out)) {
+    fail("--out: ", out.string(), ": is a folder; name a file, as in ",
+         (out / "report.html").string());
+  }
+  if (out.extension() != ".html" && out.extension() != ".svg") {
+    fail("--out: ", out.string(), ": must end in .html, or in .svg for the curves alone");
+  }
+}
+
 }  // namespace
 
 void write_report(const std::vector<fs::path>& folders, const std::vector<std::string>& metrics,
@@ -213,6 +223,7 @@ void add_report_command(CLI::App& app) {
     }
     const fs::path out = options->out.empty() ? fs::path(options->runs.front()) / "report.html"
                                               : fs::path(options->out);
+    expect_report_name(out);
     write_report({options->runs.begin(), options->runs.end()}, options->metrics, out);
     print_line(out.string());
   });

@@ -78,6 +78,20 @@ void take_split(data::DataConfig& config) {
   if (config.val_path.empty()) config.val_path = split.held_out.string();
 }
 
+/// Fails when the folders of the run would be taken for classes of pictures.
+void expect_run_beside_pictures(const train::RunConfig& config) {
+  for (const std::string& pictures : {config.data.path, config.data.val_path}) {
+    if (pictures.empty() || !config.data.indices.empty()) continue;
+    const auto folder = std::filesystem::weakly_canonical(pictures);
+    const auto run = std::filesystem::weakly_canonical(config.run_dir);
+    const auto [end_of_folder, _] =
+        std::mismatch(folder.begin(), folder.end(), run.begin(), run.end());
+    if (end_of_folder != folder.end()) continue;
+    fail("run_dir: ", config.run_dir, ": lies in the picture folder ", pictures,
+         ", where its folders would count as classes; name a folder outside of it");
+  }
+}
+
 /// The tokenizer that a user named, of the shape that a run has.
 std::shared_ptr<models::Tokenizer> named_tokenizer(const PairOptions& options,
                                                    const train::RunConfig& config,
@@ -113,6 +127,7 @@ ResolvedRun resolve_run(const std::string& config_path, const std::vector<std::s
   if (run.config.data.val_path.empty()) run.config.output.eval_every = 0;  // nothing to measure on
   resolve_arithmetic(run.config);
   expect_inputs(run.config);
+  expect_run_beside_pictures(run.config);
   if (starts_anew(run.config, resume)) expect_initial_weights(run.config);
   run.data = open_training_data(run.config);
   return run;

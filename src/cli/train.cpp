@@ -57,7 +57,8 @@ void describe(const ResolvedRun& run, const dist::World& world) {
   run.data.describe(config.data);
   if (run.data.images && config.data.val_path.empty()) {
     log::info(
-        "held-out data: none (no data.val_path, no val/ beside train/), so no PSNR is measured");
+        "held-out data: none (data.val_path is empty, and the folder that data.path names has no "
+        "val/), so no PSNR is measured");
   }
   const auto device = resolve_device(config.device);
   if (config.precision == train::Precision::kBf16 && !has_bf16_units(device)) {

@@ -69,6 +69,9 @@ struct Files {
 Node load_with_bases(const std::filesystem::path& path, Files& files) {
   const std::string source = path.string();
   std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    fail(source, ": is a folder; name a .yaml file in it");
+  }
   if (!std::filesystem::is_regular_file(path, ignored)) {
     fail(source, ": no such configuration file");
   }

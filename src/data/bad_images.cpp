@@ -29,7 +29,7 @@ void BadImages::check() const {
   fail(bad, " of ", num_images_, " images cannot be read, more than data.max_bad_share (",
        max_share_, ") allows: ", join(first_files_),
        static_cast<int64_t>(first_files_.size()) < bad ? ", ..." : "",
-       "; repair or remove them, or raise data.max_bad_share");
+       "; repair or remove them, or for training raise data.max_bad_share");
 }
 
 bool BadImages::contains(int64_t sample) const {

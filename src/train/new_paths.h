@@ -20,15 +20,24 @@ class NewPaths {
   NewPaths(const NewPaths&) = delete;
   NewPaths& operator=(const NewPaths&) = delete;
 
-  /// Before a file or folder is created: notes it and the folders above it that are not there.
-  void add(const std::filesystem::path& path) {
+  /// Before a file is created in a folder that is there.
+  void add_file(const std::filesystem::path& path) {
     std::error_code ignored;
-    std::vector<std::filesystem::path> missing;
-    for (auto at = path; !at.empty() && !std::filesystem::exists(at, ignored);
-         at = at.parent_path()) {
-      missing.push_back(at);
+    if (!std::filesystem::exists(path, ignored)) paths_.push_back(path);
+  }
+
+  /// Creates a folder and those above it that are not there. They are created one by one, so that
+  /// what is noted was created here, whatever ".." and links the path leads through.
+  void create_folders(const std::filesystem::path& path, std::error_code& error) {
+    std::filesystem::path at;
+    error.clear();
+    for (const auto& part : path) {
+      at /= part;
+      if (std::filesystem::is_directory(at, error)) continue;
+      if (std::filesystem::create_directory(at, error)) paths_.push_back(at);
+      if (error == std::errc::file_exists) error = std::make_error_code(std::errc::not_a_directory);
+      if (error) return;
     }
-    paths_.insert(paths_.end(), missing.rbegin(), missing.rend());
   }
   void keep() { paths_.clear(); }
 

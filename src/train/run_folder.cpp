@@ -79,9 +79,8 @@ RunFolder::~RunFolder() {
 }
 
 void RunFolder::create_folder(const fs::path& folder) const {
-  new_paths_->add(folder);
   std::error_code error;
-  fs::create_directories(folder, error);
+  new_paths_->create_folders(folder, error);
   if (error) {
     fail(folder.string(), ": cannot create the folder: ", error.message(),
          "; set run_dir to a folder that you may write to");
@@ -89,7 +88,7 @@ void RunFolder::create_folder(const fs::path& folder) const {
 }
 
 void RunFolder::lock() {
-  new_paths_->add(path() / RunLock::kName);
+  new_paths_->add_file(path() / RunLock::kName);
   try {
     lock_ = std::make_unique<RunLock>(path());
   } catch (const Error&) {
@@ -119,7 +118,7 @@ void RunFolder::open_log() const {
   for (const fs::path& folder : {path(), checkpoints_.folder(), samples()}) {
     io::remove_partial_files(folder);
   }
-  new_paths_->add(path() / "log.txt");
+  new_paths_->add_file(path() / "log.txt");
   log::also_to_file(path() / "log.txt");
 }
 

@@ -93,6 +93,10 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   position_.micro_batches = stored.samples / division_.micro_batch_size;
   log::info("going on from " + checkpoint.folder().string() + ", step " +
             format_count(position_.step));
+  if (finished()) {
+    log::warn("no step is left: the run has done " + format_count(position_.step) +
+              ", and steps is " + format_count(config_.steps) + "; raise steps to train on");
+  }
 }
 
 void Trainer::save() {

@@ -213,6 +213,12 @@ TEST(BadConfig, MissingFileIsNamed) {
                     top + ":2: extends: " + path + ": no such configuration file");
 }
 
+TEST(BadConfig, FolderInPlaceOfTheFileIsCalledAFolder) {
+  const TinySetup tiny;
+  const std::string path = tiny.root().string();
+  expect_user_error(tiny.gear({"train", path}), path + ": is a folder; name a .yaml file in it");
+}
+
 TEST(BadConfig, InvalidYamlNamesTheLine) {
   const TinySetup tiny;
   const std::string path = (tiny.root() / "broken.yaml").string();

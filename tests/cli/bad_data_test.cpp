@@ -134,7 +134,7 @@ TEST(BadData, TooManyUnreadablePicturesStopTheRun) {
   io::write_bytes(bad, "");
   expect_user_error(tiny.train({"steps=12"}),
                     "1 of 13 images cannot be read, more than data.max_bad_share (0.01) allows: " +
-                        bad + "; repair or remove them, or raise data.max_bad_share");
+                        bad + "; repair or remove them, or for training raise data.max_bad_share");
   EXPECT_EQ(partial_files(tiny.root()), std::vector<std::string>());
 }
 

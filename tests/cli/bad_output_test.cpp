@@ -45,6 +45,20 @@ TEST(BadOutput, FileInPlaceOfTheRunFolderIsNamed) {
   EXPECT_EQ(io::read_bytes(tiny.run()), "already a file");
 }
 
+TEST(BadOutput, RunFolderAmongThePicturesIsRefused) {
+  const TinySetup tiny;
+  for (const char* below : {"", "run", "apple/run", "apple/../run"}) {
+    const std::string run = (tiny.data() / below).string();
+    expect_user_error(tiny.train({"run_dir=" + run}),
+                      "run_dir: " + run + ": lies in the picture folder " + tiny.data().string() +
+                          ", where its folders would count as classes; name a folder outside of "
+                          "it");
+  }
+  EXPECT_FALSE(fs::exists(tiny.data() / "run"));
+  EXPECT_EQ(tiny.train({"run_dir=" + tiny.data().string() + "-run"}).exit_code,
+            exit_code::kSuccess);
+}
+
 TEST(BadOutput, ReadOnlyFolderIsNamed) {
   const TinySetup tiny;
   const SmallDisk disk(tiny.root() / "disk", "1m");

@@ -77,6 +77,12 @@ TEST(Bench, AnUnknownFormatOfWeightsIsRefused) {
       "--weights: expected fp32, bf16 or int8, got int4");
 }
 
+TEST(Bench, ThreadsOfTheCommandGoBeforeThoseOfTheConfiguration) {
+  const TinySetup tiny;  // of one thread
+  const auto json = figures(tiny, {"step", tiny.config().string(), "--threads", "2"});
+  EXPECT_EQ(json.at("machine").at("threads"), 2);
+}
+
 TEST(Bench, AMissingConfigurationIsNamed) {
   const TinySetup tiny;
   const std::string path = (tiny.root() / "none.yaml").string();

@@ -72,13 +72,23 @@ TEST(EndToEnd, AFolderWithTrainAndValNeedsOneKeyAndIsMeasuredOnVal) {
   EXPECT_THAT(resolved, ::testing::ContainsRegex("precision: (fp32|bf16)\n"));
 }
 
+TEST(EndToEnd, AFinishedRunSaysThatNoStepIsLeft) {
+  const TinySetup tiny;
+  ASSERT_EQ(tiny.train().exit_code, exit_code::kSuccess);
+  const Outcome again = tiny.train();
+  EXPECT_EQ(again.exit_code, exit_code::kSuccess) << again.err;
+  EXPECT_THAT(again.err, HasSubstr("no step is left: the run has done 3, and steps is 3; raise "
+                                   "steps to train on"));
+}
+
 TEST(EndToEnd, WithoutHeldOutPicturesNoneAreMeasuredAndThatIsSaid) {
   const TinySetup tiny;
   const Outcome outcome = tiny.train({"output.eval_every=1"});
   ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
-  EXPECT_THAT(outcome.out + outcome.err,
-              HasSubstr("held-out data: none (no data.val_path, no val/ beside train/), so no PSNR "
-                        "is measured"));
+  EXPECT_THAT(
+      outcome.out + outcome.err,
+      HasSubstr("held-out data: none (data.val_path is empty, and the folder that data.path "
+                "names has no val/), so no PSNR is measured"));
 }
 
 TEST(EndToEnd, PrintedConfigurationLoadsBackToTheSame) {

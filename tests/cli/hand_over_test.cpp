@@ -182,9 +182,9 @@ TEST(HandOver, AnExportedTokenizerIsEncodedWithTheConfigurationThatSaysWhatItIs)
   const fs::path of_file = stages.tiny.root() / "file.safetensors";
   expect_user_error(stages.encode(file, of_file),
                     file.string() +
-                        ": is no run or checkpoint of gear, so nothing says which network these "
-                        "weights are of; name a configuration with its tokenizer section, as in "
-                        "--config configs/imagenet256/stage0_vq16.yaml");
+                        ": is no run folder or checkpoint of gear, from which the network would be "
+                        "known; name a configuration with its tokenizer section, as in --config "
+                        "configs/imagenet256/stage0_vq16.yaml");
   const Outcome outcome = stages.encode(file, of_file, {"--config", stages.tiny.config().string()});
   ASSERT_EQ(outcome.exit_code, exit_code::kSuccess) << outcome.err;
   ASSERT_EQ(stages.encode(stages.joint, of_run).exit_code, exit_code::kSuccess);

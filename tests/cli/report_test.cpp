@@ -74,5 +74,16 @@ TEST_F(Report, NamesTheNearestMetricAndWhatIsNoRun) {
                     "--out: is needed when several runs are compared, as in --out comparison.html");
 }
 
+TEST_F(Report, IsWrittenOnlyToWhatIsNamedAsAReport) {
+  io::write_bytes(folder_ / "notes.txt", "mine");
+  expect_user_error(
+      report({path("soft"), "--out", path("notes.txt")}),
+      "--out: " + path("notes.txt") + ": must end in .html, or in .svg for the curves alone");
+  EXPECT_EQ(io::read_bytes(folder_ / "notes.txt"), "mine");
+  expect_user_error(
+      report({path("soft"), "--out", path("ste")}),
+      "--out: " + path("ste") + ": is a folder; name a file, as in " + path("ste/report.html"));
+}
+
 }  // namespace
 }  // namespace gear::cli::testing

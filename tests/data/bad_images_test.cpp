@@ -22,7 +22,7 @@ TEST(BadImages, RestoredOnesCountTowardsTheLimit) {
   bad.restore({7});
   EXPECT_EQ(error_of([&] { bad.add(3, "b/003.png", "b/003.png: the file is empty (0 bytes)"); }),
             "2 of 22 images cannot be read, more than data.max_bad_share (0.05) allows: b/003.png, "
-            "...; repair or remove them, or raise data.max_bad_share");
+            "...; repair or remove them, or for training raise data.max_bad_share");
 }
 
 TEST(BadImages, RestoredOnesAreTriedAgainAndNumbersBeyondTheSetAreLeftOut) {

@@ -218,7 +218,8 @@ TEST_F(LoaderTest, TooManyBadImagesStopTheRunWithTheirCountAndNames) {
       message,
       HasSubstr("2 of 22 images cannot be read, more than data.max_bad_share (0.05) allows: "));
   EXPECT_THAT(message, HasSubstr(".png"));
-  EXPECT_THAT(message, HasSubstr("; repair or remove them, or raise data.max_bad_share"));
+  EXPECT_THAT(message,
+              HasSubstr("; repair or remove them, or for training raise data.max_bad_share"));
   EXPECT_EQ(error_of([&] { loader.next(); }), message);
 }
 

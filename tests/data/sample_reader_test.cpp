@@ -75,7 +75,7 @@ TEST(SampleReader, APictureWithoutMemoryForItIsABadOne) {
   });
   EXPECT_EQ(message, "1 of 2 images cannot be read, more than data.max_bad_share (0.4) allows: " +
                          (folder / "a/huge.ppm").string() +
-                         "; repair or remove them, or raise data.max_bad_share");
+                         "; repair or remove them, or for training raise data.max_bad_share");
 }
 
 TEST(Loader, ThreadsThatTheSystemRefusesAreAnErrorOfTheirSetting) {

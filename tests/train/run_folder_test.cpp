@@ -73,6 +73,19 @@ TEST(RunFolder, AStartThatIsRefusedLeavesNothingThatItCreated) {
   EXPECT_EQ(std::vector<fs::path>(fs::begin(left), fs::end(left)), std::vector<fs::path>{own});
 }
 
+TEST(RunFolder, AStartThatIsRefusedRemovesOnlyWhatItCreated) {
+  const TemporaryFolder root;
+  const fs::path notes = root.path() / "notes.txt", empty = root.path() / "empty";
+  std::ofstream(notes) << "text";
+  fs::create_directories(empty);
+  const auto through_nowhere = root.path() / "nowhere/..";
+  message_of([&] { RunFolder refused(options_for(through_nowhere / "notes.txt/run", "auto")); });
+  EXPECT_TRUE(fs::exists(notes));
+  { const RunFolder refused(options_for(through_nowhere / "empty", "auto")); }
+  EXPECT_TRUE(fs::exists(empty));
+  EXPECT_FALSE(fs::exists(root.path() / "nowhere"));
+}
+
 TEST(RunFolder, AStartThatIsRefusedLeavesARunAsItWas) {
   const TemporaryFolder root;
   RunFolder(options_for(root.path(), "auto")).save_config();
