@@ -65,12 +65,14 @@ class Launch {
     for (const Rank& rank : ranks_) {
       for (const int output : rank.process->outputs()) events.push_back({output, POLLIN, 0});
     }
-    int limit_ms = -1;
+    // Not for ever: the signal that a rank has ended is lost when the system gives it to another
+    // thread of this process, where nothing keeps it back.
+    std::chrono::milliseconds limit{200};
     if (deadline_) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now());
-      limit_ms = static_cast<int>(std::max<int64_t>(0, left.count()));
+      limit = std::clamp(left, std::chrono::milliseconds(0), limit);
     }
-    ::poll(events.data(), events.size(), limit_ms);
+    ::poll(events.data(), events.size(), static_cast<int>(limit.count()));
   }
 
   void pass_on(const signalfd_siginfo& info) {

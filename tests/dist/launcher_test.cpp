@@ -8,6 +8,7 @@
 #include <chrono>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <sstream>
 #include <thread>
 
@@ -60,6 +61,17 @@ bool comes_true(const std::function<bool()>& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return false;
+}
+
+// Another thread may be the one to which the system gives the signal that a child has ended.
+TEST(Launcher, SeesTheEndOfItsRanksBesideOtherThreads) {
+  std::promise<void> end;
+  const auto ended = end.get_future().share();
+  std::vector<std::thread> others;
+  for (int i = 0; i < 4; ++i) others.emplace_back([ended] { ended.wait(); });
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(launch(shell("exit 0", /*processes=*/1)), 0);
+  end.set_value();
+  for (auto& other : others) other.join();
 }
 
 /// A launcher in a process of its own, whose ranks write their process ids into `folder`.
