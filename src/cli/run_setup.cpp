@@ -80,10 +80,12 @@ void take_split(data::DataConfig& config) {
 
 /// Fails when the folders of the run would be taken for classes of pictures.
 void expect_run_beside_pictures(const train::RunConfig& config) {
+  std::error_code unreadable;  // a folder above it; whoever opens it says so
+  const auto run = std::filesystem::weakly_canonical(config.run_dir, unreadable);
   for (const std::string& pictures : {config.data.path, config.data.val_path}) {
     if (pictures.empty() || !config.data.indices.empty()) continue;
-    const auto folder = std::filesystem::weakly_canonical(pictures);
-    const auto run = std::filesystem::weakly_canonical(config.run_dir);
+    const auto folder = std::filesystem::weakly_canonical(pictures, unreadable);
+    if (folder.empty()) continue;
     const auto [end_of_folder, _] =
         std::mismatch(folder.begin(), folder.end(), run.begin(), run.end());
     if (end_of_folder != folder.end()) continue;
